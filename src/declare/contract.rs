@@ -1,0 +1,65 @@
+//! `contracts/<service>.toml` and the JSON Schemas beside it.
+
+use crate::diag::{SourceId, Span, Spanned};
+use crate::name::{MessageName, ServiceName};
+use std::collections::BTreeMap;
+
+/// What a service sends and receives. A message is defined by one contract: commands and queries by the receiver,
+/// events by the sender; the others only name it.
+#[derive(Debug)]
+pub struct Contract {
+    /// From the file's name.
+    pub service: ServiceName,
+    pub source: SourceId,
+    pub doc: Option<Spanned<Box<str>>>,
+    pub sends: Vec<Spanned<MessageName>>,
+    pub receives: Vec<Spanned<MessageName>>,
+    /// `[messages."todos.add"]`
+    pub messages: BTreeMap<MessageName, Message>,
+}
+
+/// `cmd`, `qry` or `evt`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum MessageKind {
+    #[serde(rename = "cmd")]
+    Command,
+    #[serde(rename = "qry")]
+    Query,
+    #[serde(rename = "evt")]
+    Event,
+}
+
+impl MessageKind {
+    /// The token in the subject.
+    pub fn token(self) -> &'static str {
+        match self {
+            MessageKind::Command => "cmd",
+            MessageKind::Query => "qry",
+            MessageKind::Event => "evt",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Message {
+    pub name: Spanned<MessageName>,
+    pub kind: Spanned<MessageKind>,
+    pub doc: Option<Spanned<Box<str>>>,
+    /// A file below `contracts/`: the JSON Schema of the payload.
+    pub schema: Option<Spanned<Box<str>>>,
+    /// A query's reply: a file below `contracts/`.
+    pub reply: Option<Spanned<Box<str>>>,
+    /// Events that say how a command ended.
+    pub outcomes: Vec<Spanned<MessageName>>,
+    /// A payload that is sent by `verify` and shown in the documentation.
+    pub example: Option<Spanned<super::Value>>,
+    pub span: Span,
+}
+
+/// A JSON Schema file, parsed as JSON; whether it is a schema is judged in `resolve`.
+#[derive(Debug)]
+pub struct Schema {
+    pub path: String,
+    pub source: SourceId,
+    pub json: serde_json::Value,
+}

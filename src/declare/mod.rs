@@ -1,0 +1,39 @@
+//! Text becomes what was written: every file alone, every value with its place.
+//!
+//! Refuses: knowing other files. A name here is a well-formed name, not yet a thing that exists; that is `resolve`'s.
+
+pub mod contract;
+pub mod domain;
+pub mod event;
+pub mod machine;
+pub mod module;
+pub mod value;
+
+mod files;
+mod table;
+
+pub use contract::{Contract, Message, MessageKind, Schema};
+pub use domain::{Cluster, Domain, Role, Zone};
+pub use event::{Event, EventSet};
+
+pub use machine::{Hardware, HardwareName, Machine, Person};
+pub use module::{Block, Body, Check, Module, OptionDecl};
+pub use value::{Entry, Table, Value};
+
+use crate::name::{EventSetName, MachineName, ModuleName, PersonName, ServiceName};
+use std::collections::BTreeMap;
+
+/// Everything that was written, by kind and name. Files that did not parse are missing here and named in the report.
+#[derive(Debug, Default)]
+pub struct Declared {
+    pub domain: Option<Domain>,
+    pub machines: BTreeMap<MachineName, Machine>,
+    /// Standard modules and the user's own; the user's shadow the standard ones.
+    pub modules: BTreeMap<ModuleName, Module>,
+    pub hardware: BTreeMap<HardwareName, Hardware>,
+    pub people: BTreeMap<PersonName, Person>,
+    pub events: BTreeMap<EventSetName, EventSet>,
+    pub contracts: BTreeMap<ServiceName, Contract>,
+    /// JSON Schemas by path below `contracts/`.
+    pub schemas: BTreeMap<String, Schema>,
+}

@@ -1,0 +1,27 @@
+//! The table of diagnostic codes: each with a title and a long text in `docs/codes/`.
+//!
+//! A code is never reused. LW00xx syntax and shape, LW01xx names and references, LW02xx options and layers,
+//! LW03xx rules of NATS, LW04xx rules of the domain, LW05xx contracts and events, LW06xx secrets and identity,
+//! LW07xx faults that nats-server or systemd found in an artefact.
+
+/// A stable name of a kind of finding, printed as `LW0101`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(pub u16);
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LW{:04}", self.0)
+    }
+}
+
+impl std::fmt::Debug for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl serde::Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}

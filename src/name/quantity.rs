@@ -1,0 +1,170 @@
+//! Durations and byte sizes as people write them: `90s`, `2m`, `64MiB`.
+//!
+//! Refuses: bare numbers (90 of what?), fractions, and units that mean two things.
+
+use super::Fault;
+
+/// A span of time in nanoseconds, as NATS counts it. Written `90s`, `2m`, `250ms`, `7d`; several parts join: `1h30m`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Duration(u64);
+
+/// An amount of memory or disk in bytes. Written `512MiB`, `1GiB`, `4096B`; `KB`, `MB`, `GB`, `TB` are powers of ten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ByteSize(u64);
+
+const TIMES: [(&str, u64); 7] = [
+    ("d", 86_400_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
+
+const SIZES: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
+
+/// Splits `text` into (number, unit) parts and sums them; `None` when a part is not a number with a known unit.
+fn sum(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let mut rest = text;
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number: u64 = rest.get(..digits)?.parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let factor = units.iter().find(|(unit, _)| *unit == &rest[..letters])?.1;
+        total = total.checked_add(number.checked_mul(factor)?)?;
+        rest = &rest[letters..];
+    }
+    Some(total)
+}
+
+impl Duration {
+    pub const fn nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    pub const fn secs(secs: u64) -> Self {
+        Self(secs * 1_000_000_000)
+    }
+
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// `0` alone is a duration; everything else names its unit.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        if text == "0" {
+            return Ok(Self(0));
+        }
+        let value = (!text.is_empty()).then(|| sum(text, &TIMES)).flatten();
+        value.map(Self).ok_or_else(|| {
+            Fault::new(format!("`{text}` is not a duration"))
+                .help("write a number and a unit: `90s`, `2m`, `1h30m`, `7d`, `250ms`")
+        })
+    }
+}
+
+impl std::fmt::Display for Duration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_parts(f, self.0, &TIMES, "0")
+    }
+}
+
+impl ByteSize {
+    pub const fn bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    pub const fn as_bytes(self) -> u64 {
+        self.0
+    }
+
+    /// `0` alone is a size; everything else names its unit.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        if text == "0" {
+            return Ok(Self(0));
+        }
+        let value = (!text.is_empty()).then(|| sum(text, &SIZES)).flatten();
+        value.map(Self).ok_or_else(|| {
+            Fault::new(format!("`{text}` is not a size in bytes"))
+                .help("write a number and a unit: `512MiB`, `1GiB`, `64KiB`, `4096B`")
+        })
+    }
+}
+
+impl std::fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_parts(f, self.0, &SIZES[..4], "B")
+    }
+}
+
+/// The shortest exact spelling: the largest unit that divides the value, or several.
+fn write_parts(
+    f: &mut std::fmt::Formatter<'_>,
+    value: u64,
+    units: &[(&str, u64)],
+    smallest: &str,
+) -> std::fmt::Result {
+    if value == 0 {
+        return f.write_str("0");
+    }
+    match units.iter().find(|(_, factor)| value >= *factor && value % factor == 0) {
+        Some((unit, factor)) => write!(f, "{}{unit}", value / factor),
+        None => write!(f, "{value}{}", if smallest == "0" { "ns" } else { smallest }),
+    }
+}
+
+macro_rules! as_text {
+    ($name:ident) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+as_text!(Duration);
+as_text!(ByteSize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_is_printed() {
+        for text in ["90s", "2m", "7d", "250ms", "0"] {
+            assert_eq!(Duration::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["512MiB", "3GiB", "0", "1000B"] {
+            assert_eq!(ByteSize::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Duration::parse("1h30m").unwrap(), Duration::secs(5400));
+        assert_eq!(ByteSize::parse("2GB").unwrap().as_bytes(), 2_000_000_000);
+    }
+
+    #[test]
+    fn numbers_without_units_and_overflows_are_refused() {
+        for text in ["", "90", "s", "1.5h", "-1s", "99999999999d", "1 s", "1x"] {
+            assert!(Duration::parse(text).is_err(), "{text}");
+            assert!(ByteSize::parse(text).is_err(), "{text}");
+        }
+    }
+}
