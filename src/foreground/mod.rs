@@ -5,4 +5,5 @@
 pub mod overlay;
 pub mod services;
 pub mod state;
+pub mod summary;
 pub mod supervise;

@@ -220,6 +220,8 @@ mod tests {
         assert!(fault.contains(&std::process::id().to_string()), "{fault}");
         drop(first);
         assert!(State::open(directory.path(), "meadow").is_ok());
-        assert!(State::open(directory.path(), "forest").unwrap_err().to_string().contains("belongs to the domain meadow"));
+        assert!(
+            State::open(directory.path(), "forest").unwrap_err().to_string().contains("belongs to the domain meadow")
+        );
     }
 }

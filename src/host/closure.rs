@@ -18,7 +18,8 @@ pub fn directory_name(closure: &Closure) -> String {
 /// Writes the closure's content and its manifest into `directory`, which must be empty or absent.
 pub fn write_content(closure: &Closure, manifest: &str, directory: &Path) -> Result<()> {
     let mut made = BTreeSet::new();
-    let files = closure.artefacts.iter().map(|artefact| (artefact.path.as_str(), artefact.mode, artefact.bytes.as_slice()));
+    let files =
+        closure.artefacts.iter().map(|artefact| (artefact.path.as_str(), artefact.mode, artefact.bytes.as_slice()));
     for (path, mode, bytes) in files.chain([("manifest.json", 0o644, manifest.as_bytes())]) {
         let target = directory.join(path);
         let parent = target.parent().unwrap_or(directory);

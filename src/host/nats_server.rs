@@ -52,10 +52,8 @@ fn candidates(root: &Path) -> Result<PathBuf> {
 
 /// Asks the program: `nats-server: v2.15.1`.
 pub fn version(program: &Path) -> Result<Version> {
-    let output = Command::new(program)
-        .arg("--version")
-        .output()
-        .with_context(|| format!("cannot run {}", program.display()))?;
+    let output =
+        Command::new(program).arg("--version").output().with_context(|| format!("cannot run {}", program.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     parse(&text).with_context(|| format!("{} does not say its version: {:?}", program.display(), text.trim()))
 }

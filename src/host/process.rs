@@ -60,11 +60,13 @@ pub fn start(spec: Spec) -> Result<Running> {
 
 /// The kernel kills the child when the thread that started it ends, so that a kill -9 of Leafwright leaves nothing behind
 /// (prctl(2), PR_SET_PDEATHSIG).
-#[expect(unsafe_code, reason = "pre_exec runs between fork and exec; the closure makes one system call and allocates nothing")]
+#[expect(
+    unsafe_code,
+    reason = "pre_exec runs between fork and exec; the closure makes one system call and allocates nothing"
+)]
 fn die_with_parent(command: &mut Command) {
-    let kill = || {
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(Into::into)
-    };
+    let kill =
+        || rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(Into::into);
     unsafe {
         command.pre_exec(kill);
     }
