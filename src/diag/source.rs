@@ -111,18 +111,31 @@ impl Sources {
         self.files.is_empty()
     }
 
+    /// The bytes of the span, moved inside the text and onto the borders of characters.
+    pub fn range(&self, span: Span) -> std::ops::Range<usize> {
+        let text = self.text(span.source);
+        let border = |at: u32| {
+            let at = (at as usize).min(text.len());
+            (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+        };
+        let start = border(span.start);
+        start..border(span.end).max(start)
+    }
+
+    /// The number of the line that holds the byte, from 1.
+    pub fn line(&self, id: SourceId, at: usize) -> usize {
+        let text = self.text(id).as_bytes();
+        text[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+    }
+
     pub fn place(&self, span: Span) -> Place {
         let text = self.text(span.source);
-        let mut at = (span.start as usize).min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        let before = &text[..at];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let at = self.range(span).start;
+        let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
         Place {
             file: self.path(span.source).to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            line: self.line(span.source, at),
+            column: text[line_start..at].chars().count() + 1,
         }
     }
 }
