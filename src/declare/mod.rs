@@ -5,6 +5,7 @@
 pub mod contract;
 pub mod domain;
 pub mod event;
+pub mod identity;
 pub mod machine;
 pub mod module;
 pub mod value;
@@ -15,6 +16,7 @@ mod table;
 pub use contract::{Contract, Message, MessageKind, Schema};
 pub use domain::{Cluster, Domain, Role, Zone};
 pub use event::{Event, EventSet};
+pub use identity::Identity;
 
 pub use machine::{Hardware, HardwareName, Machine, Person};
 pub use module::{Block, Body, Check, Module, OptionDecl};
@@ -36,4 +38,6 @@ pub struct Declared {
     pub contracts: BTreeMap<ServiceName, Contract>,
     /// JSON Schemas by path below `contracts/`.
     pub schemas: BTreeMap<String, Schema>,
+    /// `identity/`; absent until `keys sign` wrote it.
+    pub identity: Option<Identity>,
 }
