@@ -7,3 +7,7 @@ pub mod resolve;
 pub mod identity;
 pub mod compile;
 pub mod plan;
+#[cfg(feature = "world")]
+pub mod host;
+#[cfg(feature = "world")]
+pub mod foreground;

@@ -9,7 +9,9 @@ pub mod machine;
 pub mod module;
 pub mod value;
 
+mod draft;
 mod files;
+mod syntax;
 mod table;
 
 pub use contract::{Contract, Message, MessageKind, Schema};

@@ -1,1 +1,7 @@
-//! host
+//! The only door to the world: files, processes, nats-server, the clock.
+//!
+//! Refuses: decisions.
+
+pub mod closure;
+pub mod nats_server;
+pub mod process;

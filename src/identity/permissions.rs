@@ -11,12 +11,28 @@ pub struct Rules {
     pub deny: BTreeSet<String>,
 }
 
+impl Rules {
+    /// As nats-server must read it: nothing allowed is everything denied, because an absent list allows everything.
+    pub fn written(&self) -> Rules {
+        if self.allow.is_empty() { Rules { allow: BTreeSet::new(), deny: [">".to_owned()].into() } } else { self.clone() }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permissions {
     pub publish: Rules,
     pub subscribe: Rules,
     /// Replies to requests that were received: how many messages a reply may have; `None` for no such right.
     pub allow_responses: Option<u32>,
+}
+
+impl Permissions {
+    /// Is there no difference to nats-server? (What is denied besides does not matter where nothing is allowed.)
+    pub fn means_the_same(&self, other: &Permissions) -> bool {
+        self.publish.written() == other.publish.written()
+            && self.subscribe.written() == other.subscribe.written()
+            && self.allow_responses == other.allow_responses
+    }
 }
 
 /// `allowed_connection_types` (nats-server `auth.go`, JWT `jwt.ConnectionType*`).
