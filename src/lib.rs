@@ -7,3 +7,5 @@ pub mod resolve;
 pub mod identity;
 pub mod compile;
 pub mod plan;
+pub mod load;
+pub mod cli;

@@ -109,6 +109,27 @@ fn classify(path: &str) -> Result<(Kind, &str), String> {
     }
 }
 
+/// What the loader does with a file at this path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Its text is part of the domain.
+    Read,
+    /// For people, or for others.
+    Ignored,
+    /// Nothing reads such a file; `all` says so.
+    Unexpected,
+}
+
+/// What the file at `path` (relative to the domain's root) is to the domain.
+pub fn expected(path: &str) -> Expected {
+    match classify(path) {
+        Ok((Kind::Other, _)) if path.starts_with("identity/") => Expected::Read,
+        Ok((Kind::Other, _)) => Expected::Ignored,
+        Ok(_) => Expected::Read,
+        Err(_) => Expected::Unexpected,
+    }
+}
+
 /// What one file turned out to be.
 enum Thing {
     Domain(Box<Domain>),
