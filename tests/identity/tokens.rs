@@ -5,8 +5,8 @@ use crate::store::wanted;
 use data_encoding::BASE64URL_NOPAD;
 use leafwright::host::keys::{KeyId, KeyStore, NKey};
 use leafwright::host::provision;
-use leafwright::identity::jwt::{self, Account, JetStream, Signer, User};
-use leafwright::identity::{ConnectionType, Permissions, PublicIdentity, UserId};
+use leafwright::identity::jwt::{self, Account, JetStream, User};
+use leafwright::identity::{Permissions, PublicIdentity, UserId};
 use leafwright::name::MachineName;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -103,8 +103,8 @@ fn altered(jwt: &str) -> String {
     format!("{}.{}.{}", parts[0], BASE64URL_NOPAD.encode(payload.as_bytes()), parts[2])
 }
 
-#[test]
-fn an_account_of_a_foreign_operator_is_refused_before_the_server_starts() {
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_of_a_foreign_operator_opens_nothing() {
     let domain = domain();
     let foreign_dir = tempfile::tempdir().unwrap();
     let foreign = KeyStore::create(&foreign_dir.path().join("keys")).unwrap().nkey_or_new(&KeyId::Operator).unwrap();
@@ -112,11 +112,22 @@ fn an_account_of_a_foreign_operator_is_refused_before_the_server_starts() {
     let claims = Account { name: "MEADOW", key, jetstream: JetStream::Unlimited, signing_keys: &[], default_permissions: None };
     let mut identity = domain.identity.clone();
     identity.account.jwt = jwt::account(&foreign, claims, 1);
-    let config = operator_config(domain.dir.path(), &identity, free_port(), free_port());
-    let parsed = parse(domain.dir.path(), &config);
-    // `-t` decodes the JWT, and does not ask who signed it: the chain is ours to check, and the server refuses at start.
-    println!("-t: {parsed:?}");
-    assert!(jwt::read_account_of(&domain.identity.operator.key, &identity.account.jwt, key).is_err());
+    let ours = jwt::read_account_of(&domain.identity.operator.key, &identity.account.jwt, key);
+    assert!(matches!(ours, Err(jwt::Fault::Issuer { .. })));
+
+    let port = free_port();
+    let config = operator_config(domain.dir.path(), &identity, port, free_port());
+    let _server = start(domain.dir.path(), "hub", port, &config);
+    let user = connect_as(&domain.store, &UserId::Provisioner, &domain.jwt(&UserId::Provisioner), port).await;
+    assert!(user.unwrap_err().to_lowercase().contains("authorization violation"));
+}
+
+#[test]
+fn a_broken_account_jwt_is_found_without_a_start() {
+    let mut domain = domain();
+    domain.identity.account.jwt = domain.identity.account.jwt.replacen('.', "x.", 2);
+    let config = operator_config(domain.dir.path(), &domain.identity, free_port(), free_port());
+    assert!(parse(domain.dir.path(), &config).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
