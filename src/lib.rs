@@ -10,4 +10,6 @@ pub mod plan;
 #[cfg(feature = "world")]
 pub mod host;
 #[cfg(feature = "world")]
+pub mod apply;
+#[cfg(feature = "world")]
 pub mod foreground;
