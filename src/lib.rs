@@ -17,7 +17,5 @@ pub mod seed;
 #[cfg(feature = "world")]
 pub mod verify;
 #[cfg(feature = "world")]
-pub mod apply;
-#[cfg(feature = "world")]
 pub mod foreground;
 pub mod cli;
