@@ -4,6 +4,7 @@
 
 mod check;
 mod explain;
+pub mod explain_option;
 mod talk;
 
 pub use talk::{judge, print, style};

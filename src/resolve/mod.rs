@@ -15,6 +15,7 @@ mod cluster;
 mod codes;
 mod core;
 mod evaluate;
+mod explain;
 mod expr;
 mod fit;
 mod layers;
@@ -23,6 +24,8 @@ mod modules;
 mod references;
 mod schema;
 
+pub use explain::{Definition, Explanation, Verdict, explain};
+pub use layers::{Class, Layer};
 pub use model::*;
 
 use crate::declare::{self, Body, Declared, Module};
