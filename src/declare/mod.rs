@@ -45,3 +45,6 @@ pub struct Declared {
     /// Paths of files that gave nothing because of their mistakes; a name that only they define is not "unknown".
     pub unread: BTreeSet<String>,
 }
+
+#[cfg(test)]
+mod tests;
