@@ -5,6 +5,7 @@
 pub mod contract;
 pub mod domain;
 pub mod event;
+pub mod identity;
 pub mod machine;
 pub mod module;
 pub mod value;
@@ -17,6 +18,7 @@ mod table;
 pub use contract::{Contract, Message, MessageKind, Schema};
 pub use domain::{Cluster, Domain, Role, Zone};
 pub use event::{Event, EventSet};
+pub use identity::Identity;
 
 pub use machine::{Hardware, HardwareName, Machine, Person};
 pub use module::{Block, Body, Check, Module, OptionDecl};
@@ -44,6 +46,8 @@ pub struct Declared {
     pub foreground: BTreeMap<MachineName, Table>,
     /// Paths of files that gave nothing because of their mistakes; a name that only they define is not "unknown".
     pub unread: BTreeSet<String>,
+    /// `identity/`; absent until `keys sign` wrote it.
+    pub identity: Option<Identity>,
 }
 
 #[cfg(test)]

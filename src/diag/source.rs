@@ -45,7 +45,7 @@ impl<T> Spanned<T> {
 }
 
 /// A place as people read it: path, line and column from 1; columns count characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Place {
     pub file: String,
     pub line: usize,

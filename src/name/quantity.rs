@@ -120,7 +120,7 @@ fn write_parts(
     if value == 0 {
         return f.write_str("0");
     }
-    match units.iter().find(|(_, factor)| value >= *factor && value % factor == 0) {
+    match units.iter().find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor)) {
         Some((unit, factor)) => write!(f, "{}{unit}", value / factor),
         None => write!(f, "{value}{}", if smallest == "0" { "ns" } else { smallest }),
     }

@@ -13,7 +13,12 @@ pub struct Subject(Arc<str>);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubjectPattern(Arc<str>);
 
-fn check(text: &str, wildcards: bool) -> Result<(), Fault> {
+enum Wildcards {
+    Allowed,
+    Refused,
+}
+
+fn check(text: &str, wildcards: Wildcards) -> Result<(), Fault> {
     if text.is_empty() {
         return Err(Fault::new("a subject cannot be empty"));
     }
@@ -26,7 +31,7 @@ fn check(text: &str, wildcards: bool) -> Result<(), Fault> {
             return Err(Fault::new(format!("the subject `{text}` has an empty token")));
         }
         let wild = token == "*" || token == ">";
-        if wild && !wildcards {
+        if wild && matches!(wildcards, Wildcards::Refused) {
             return Err(Fault::new(format!("the subject `{text}` has a wildcard where a literal subject is meant")));
         }
         if token == ">" && place != last {
@@ -42,7 +47,7 @@ fn check(text: &str, wildcards: bool) -> Result<(), Fault> {
 
 impl Subject {
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        check(text, false)?;
+        check(text, Wildcards::Refused)?;
         Ok(Self(Arc::from(text)))
     }
 
@@ -57,7 +62,7 @@ impl Subject {
 
 impl SubjectPattern {
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        check(text, true)?;
+        check(text, Wildcards::Allowed)?;
         Ok(Self(Arc::from(text)))
     }
 
