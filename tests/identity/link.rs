@@ -1,7 +1,9 @@
 //! The hub credential and the sets of the leaf's own users on real servers: a hub in operator mode and two leaves.
 //! Every line is necessary (without it something fails), and every attack fails.
 
+mod attacks;
 mod layout;
+mod raw;
 
 use crate::servers::DEADLINE;
 use layout::{Function, Layout};

@@ -3,7 +3,8 @@
 use crate::servers::{DEADLINE, Server, connect_as, connect_nkey, free_port, operator_config, start};
 use async_nats::Client;
 use futures_util::StreamExt;
-use leafwright::host::keys::{KeyStore, put_secret};
+use super::raw::RawLeaf;
+use leafwright::host::keys::{KeyId, KeyStore, put_secret};
 use leafwright::host::provision;
 use leafwright::identity::sets::{self, HubLink, ServiceTalk};
 use leafwright::identity::{ConnectionType, Permissions, PublicIdentity, UserId, Wanted};
@@ -127,6 +128,9 @@ pub struct Layout {
     pub thermo: Client,
     pub todos: Client,
     pub web: Client,
+    leafnodes: u16,
+    office_jwt: String,
+    store: KeyStore,
     _servers: Vec<Server>,
     _dir: tempfile::TempDir,
 }
@@ -161,6 +165,9 @@ impl Layout {
             thermo: connect_nkey(&store, &local("thermo"), "_INBOX.thermo.provisioner", leaves[1]).await,
             todos: connect_nkey(&store, &service_id("office", "todos"), "_INBOX.office.todos", leaves[0]).await,
             web: connect_nkey(&store, &service_id("thermo", "web"), "_INBOX.thermo.web", leaves[1]).await,
+            leafnodes,
+            office_jwt: identity.users[&UserId::Leaf(machine("office"))].jwt.clone().unwrap(),
+            store,
             _servers: servers,
             _dir: dir,
         };
@@ -195,6 +202,12 @@ impl Layout {
         let deliver = sets::mirror_delivery(&machine("office"));
         let mirror = json!({"name": "EVT", "external": {"api": "$JS.hub.API", "deliver": deliver}});
         create(&self.office, &json!({"name": "KEEP-EVT", "mirror": mirror})).await;
+    }
+
+    /// The office's credential in the hands of someone who wrote a leaf node of his own.
+    pub fn raw_office(&self) -> RawLeaf {
+        let key = self.store.nkey(&KeyId::User(UserId::Leaf(machine("office")))).unwrap().unwrap();
+        RawLeaf::connect(self.leafnodes, &key, &self.office_jwt)
     }
 
     /// Which functions do not work within the time.
