@@ -61,24 +61,31 @@ impl EventSet {
             report.absorb(found);
         }
         let sound = !report.has_errors();
-        unique_ids(&events, report);
+        unique_ids(text, &events, report);
         (sound && !report.has_errors()).then_some(Self { name: name?, source, events })
     }
 }
 
 /// Reports each event whose id another one above it has.
-fn unique_ids(events: &[Event], report: &mut Report) {
+fn unique_ids(text: &str, events: &[Event], report: &mut Report) {
     let mut order: Vec<&Event> = events.iter().collect();
     order.par_sort_by(|a, b| (&a.id, a.span.start).cmp(&(&b.id, b.span.start)));
     for same in order.chunk_by(|a, b| a.id == b.id) {
         let [first, others @ ..] = same else { continue };
         for again in others {
-            let diagnostic = Diagnostic::error(TWICE, again.span, format!("the event id `{}` is used twice in the set", again.id))
-                .also(first.span, "first used here")
+            let diagnostic = Diagnostic::error(TWICE, id_place(text, again), format!("the event id `{}` is used twice in the set", again.id))
+                .also(id_place(text, first), "first used here")
                 .help("give each event an id of its own; it is how a second loading recognises it");
             report.push(diagnostic);
         }
     }
+}
+
+/// Where the id stands in the event's line.
+fn id_place(text: &str, event: &Event) -> Span {
+    let line = Line { source: event.span.source, text, range: event.span.range() };
+    let members = members(&line).unwrap_or_default();
+    members.iter().find(|(key, _)| key == "id").map_or(event.span, |(_, value)| line.place(value.get()))
 }
 
 /// One line of the file.

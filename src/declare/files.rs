@@ -109,6 +109,27 @@ fn classify(path: &str) -> Result<(Kind, &str), String> {
     }
 }
 
+/// What the loader does with a file at this path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Its text is part of the domain.
+    Read,
+    /// For people, or for others.
+    Ignored,
+    /// Nothing reads such a file; `all` says so.
+    Unexpected,
+}
+
+/// What the file at `path` (relative to the domain's root) is to the domain.
+pub fn expected(path: &str) -> Expected {
+    match classify(path) {
+        Ok((Kind::Other, _)) if path.starts_with("identity/") => Expected::Read,
+        Ok((Kind::Other, _)) => Expected::Ignored,
+        Ok(_) => Expected::Read,
+        Err(_) => Expected::Unexpected,
+    }
+}
+
 /// What one file turned out to be.
 enum Thing {
     Domain(Box<Domain>),
@@ -160,7 +181,7 @@ fn one(sources: &Sources, id: SourceId) -> (Option<Thing>, Report) {
     let thing = match classify(path) {
         Err(expected) => {
             let diagnostic = Diagnostic::error(UNEXPECTED, Span::new(id, 0..0), format!("`{path}` is not read by anything"));
-            report.push(diagnostic.help(format!("expected here: {expected}")));
+            report.push(diagnostic.help(format!("expected here: {expected}; rename or remove the file")));
             Some(Thing::Nothing)
         }
         Ok((Kind::Other, _)) => Some(Thing::Nothing),
@@ -258,9 +279,18 @@ pub(super) fn json_fault(id: SourceId, text: &str, base: usize, error: &serde_js
     }
     let end = text[at..].chars().next().filter(|c| *c != '\n').map_or(at, |c| at + c.len_utf8());
     let words = error.to_string();
-    let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words);
-    let words = words.split(", expected").next().unwrap_or(words).to_lowercase();
-    Diagnostic::error(JSON, Span::new(id, at..end), format!("this is not JSON: {words}"))
+    let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words).to_lowercase();
+    let (message, help) = match &*words {
+        "trailing comma" | "key must be a string" if json[..at - base].trim_end().ends_with(',') => {
+            ("a comma before the end".to_owned(), "remove the last comma: JSON has none before `}` or `]`")
+        }
+        "key must be a string" => (words.clone(), "write the key in double quotes: `\"key\"`"),
+        "expected value" => ("a value is missing or is no JSON".to_owned(), "write a string in double quotes, a number, `true`, `false`, `null`, `{…}` or `[…]`"),
+        "trailing characters" => ("more follows after the end of the JSON".to_owned(), "remove what follows; in an event set each line is one object"),
+        _ if error.is_eof() => ("the JSON ends too early".to_owned(), "close what is open: `\"`, `}` or `]`"),
+        _ => (words.clone(), "see `leafwright explain LW0006`"),
+    };
+    Diagnostic::error(JSON, Span::new(id, at..end), message).help(help)
 }
 
 /// Puts a thing in its place; of two things with one name the first stays, except that a user's module shadows.

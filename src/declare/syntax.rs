@@ -38,10 +38,10 @@ pub(super) fn parse(id: SourceId, text: &str, report: &mut Report) -> (Table, So
     parse_document(&tokens, &mut receiver, &mut errors);
     drop(tokens);
     let found = Report::default();
-    let mut builder = Builder { id, source, events: &events, at: 0, errors, found, merged: false };
+    let mut builder = Builder { id, source, events: &events, at: 0, errors, found, merged: false, lost: false };
     let root = builder.document();
-    let Builder { errors, found, .. } = builder;
-    let soundness = if errors.is_empty() && found.is_empty() { Soundness::Sound } else { Soundness::Recovered };
+    let Builder { errors, found, lost, .. } = builder;
+    let soundness = if errors.is_empty() && !lost { Soundness::Sound } else { Soundness::Recovered };
     if text.starts_with('\u{feff}') {
         let span = Span::new(id, 0..3);
         report.push(Diagnostic::error(NEWER, span, "the file begins with a byte order mark").help("save it as UTF-8 without one"));
@@ -64,12 +64,12 @@ fn report_syntax(id: SourceId, text: &str, mut errors: Vec<ParseError>, report: 
             continue;
         }
         covered = Some(text[start..].find('\n').map_or(text.len(), |newline| start + newline));
-        let diagnostic = Diagnostic::error(SYNTAX, Span::new(id, start..end), error.description());
-        report.push(advise(diagnostic, &error));
+        report.push(advise(id, start..end, &error));
     }
 }
 
-fn advise(diagnostic: Diagnostic, error: &ParseError) -> Diagnostic {
+/// Our words for what the parser found, and a way out.
+fn advise(id: SourceId, range: std::ops::Range<usize>, error: &ParseError) -> Diagnostic {
     let expected: Vec<String> = (error.expected().unwrap_or_default().iter())
         .filter_map(|expected| match expected {
             Expected::Literal("\n") => Some("a new line".to_owned()),
@@ -78,10 +78,22 @@ fn advise(diagnostic: Diagnostic, error: &ParseError) -> Diagnostic {
             _ => None,
         })
         .collect();
-    match error.description() {
-        "string values must be quoted" => diagnostic.label("a string stands in quotes").help("write `\"…\"` around the text"),
-        _ if expected.is_empty() => diagnostic,
-        _ => diagnostic.label(format!("expected {}", expected.join(" or "))),
+    let (message, help) = match error.description() {
+        "string values must be quoted" => ("a string must stand in quotes", "write `\"…\"` around the text"),
+        "invalid basic string" if expected == ["`\"`"] => ("the string is not closed", "end it with `\"` on the same line"),
+        "invalid literal string" if expected == ["`'`"] => ("the string is not closed", "end it with `'` on the same line"),
+        "unexpected key or value" => ("more than one thing on the line", "give each key a line of its own"),
+        "key with no value" => ("the key has no value", "write `key = value`"),
+        "missing value for key" | "missing value" => ("the key has no value", "write the value after the `=`"),
+        "unclosed array" => ("the list is not closed", "end it with `]`"),
+        "unclosed table" | "unclosed array table" => ("the table's header is not closed", "write `[name]`, or `[[name]]` for one of several"),
+        other => (other, ""),
+    };
+    let diagnostic = Diagnostic::error(SYNTAX, Span::new(id, range), message);
+    match (help, expected.is_empty()) {
+        ("", true) => diagnostic.help("see `leafwright explain LW0001`"),
+        ("", false) => diagnostic.help(format!("write {} here", expected.join(" or "))),
+        (help, _) => diagnostic.help(help),
     }
 }
 
@@ -102,6 +114,8 @@ struct Builder<'i, 'e> {
     found: Report,
     /// The present table was already defined: said once at its header, not again at each of its keys.
     merged: bool,
+    /// Keys went nowhere, because the table that they name is none.
+    lost: bool,
 }
 
 impl<'i> Builder<'i, '_> {
@@ -181,6 +195,7 @@ impl<'i> Builder<'i, '_> {
                 let mergeable = matches!((&node, kind), (Node::Table(_), EventKind::StdTableOpen));
                 self.duplicate(&key, again);
                 self.merged = mergeable;
+                self.lost |= !mergeable;
                 return mergeable.then_some(index);
             }
         }
@@ -209,6 +224,7 @@ impl<'i> Builder<'i, '_> {
                 let message = format!("`{}` is {what} already and cannot be extended here", key.value);
                 let diagnostic = Diagnostic::error(DUPLICATE, key.span, message).also(entry.key.span, "first defined here");
                 self.found.push(diagnostic);
+                self.lost = true;
                 None
             }
         }
