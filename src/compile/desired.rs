@@ -3,7 +3,7 @@
 use super::jetstream::{ConsumerConfig, StreamConfig};
 use crate::identity::UserId;
 use crate::name::{EventSetName, MachineName, ServiceName, StreamName};
-use crate::resolve::EventSet;
+use crate::resolve::{EventSet, Origins};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub struct Objects {
     pub streams: Vec<StreamConfig>,
     pub consumers: Vec<(StreamName, ConsumerConfig)>,
     pub seeds: Vec<Seed>,
+    /// Where each was declared: `<stream>`, `<stream>.<field>`, `<stream>.consumers.<consumer>.<field>`; for the reasons in plans.
+    pub origins: Origins,
 }
 
 /// An event set and the stream that only the seeder writes.

@@ -1,7 +1,9 @@
 //! `contracts/<service>.toml` and the JSON Schemas beside it.
 
+use super::table::{File, Reader, any, text, word};
+use super::value::Table;
 use crate::diag::{SourceId, Span, Spanned};
-use crate::name::{MessageName, ServiceName};
+use crate::name::{Fault, MessageName, ServiceName};
 use std::collections::BTreeMap;
 
 /// What a service sends and receives. A message is defined by one contract: commands and queries by the receiver,
@@ -62,4 +64,43 @@ pub struct Schema {
     pub path: String,
     pub source: SourceId,
     pub json: serde_json::Value,
+}
+
+impl MessageKind {
+    fn parse(text: &str) -> Result<Self, Fault> {
+        match text {
+            "cmd" => Ok(Self::Command),
+            "qry" => Ok(Self::Query),
+            "evt" => Ok(Self::Event),
+            _ => Err(Fault::new("a kind is `cmd`, `qry` or `evt`")
+                .help("`cmd` asks for a change, `qry` asks for an answer, `evt` says what happened")),
+        }
+    }
+}
+
+impl Contract {
+    pub(super) fn read(file: &mut File, service: Option<ServiceName>, table: Table) -> Option<Self> {
+        let (source, top) = (file.source, file.top());
+        let mut reader = Reader::new(file, table, top);
+        let doc = reader.optional("doc", text);
+        let sends = reader.set_of("sends", word(MessageName::parse));
+        let receives = reader.set_of("receives", word(MessageName::parse));
+        let messages = reader.each("messages", MessageName::parse, Message::read);
+        reader.finish();
+        Some(Self { service: service?, source, doc, sends, receives, messages })
+    }
+}
+
+impl Message {
+    fn read(file: &mut File, name: Spanned<MessageName>, table: Table, span: Span) -> Option<Self> {
+        let mut reader = Reader::new(file, table, span);
+        let kind = reader.required("kind", "kind = \"cmd\"", word(MessageKind::parse));
+        let doc = reader.optional("doc", text);
+        let schema = reader.optional("schema", text);
+        let reply = reader.optional("reply", text);
+        let outcomes = reader.set_of("outcomes", word(MessageName::parse));
+        let example = reader.optional("example", any);
+        reader.finish();
+        Some(Self { name, kind: kind?, doc, schema, reply, outcomes, example, span })
+    }
 }

@@ -1,6 +1,8 @@
 //! `domain.toml`: name, DNS zone, subject grammar, zones, clusters, roles, policies.
 
 use super::module::Body;
+use super::table::{File, Reader, list, once, text, word};
+use super::value::Table;
 use crate::diag::{SourceId, Span, Spanned};
 use crate::name::{AccountName, DomainName, EventSetName, HostName, MachineName, MessageName, RoleName, SubjectPattern, ZoneName};
 use std::collections::BTreeMap;
@@ -57,4 +59,62 @@ pub struct Role {
     pub doc: Option<Spanned<Box<str>>>,
     pub publish: Vec<Spanned<SubjectPattern>>,
     pub subscribe: Vec<Spanned<SubjectPattern>>,
+}
+
+impl Domain {
+    pub(super) fn read(file: &mut File, table: Table) -> Option<Self> {
+        let (source, top) = (file.source, file.top());
+        let mut reader = Reader::new(file, table, top);
+        let name = reader.required("name", "name = \"meadow\"", word(DomainName::parse));
+        let dns = reader.required("dns", "dns = \"meadow.example\"", word(HostName::parse));
+        let doc = reader.optional("doc", text);
+        let account = reader.optional("account", word(AccountName::parse));
+        let subjects = reader.optional("subjects", text);
+        let zone = reader.optional("zone", word(ZoneName::parse));
+        let events = reader.set_of("events", word(EventSetName::parse));
+        let external = reader.set_of("external", word(MessageName::parse));
+        let zones = reader.each("zones", ZoneName::parse, Zone::read);
+        let clusters = reader.each("clusters", MachineName::parse, Cluster::read);
+        let roles = reader.each("roles", RoleName::parse, Role::read);
+        let body = Body::read(&mut reader);
+        reader.finish();
+        Some(Self { source, name: name?, dns: dns?, doc, account, subjects, zone, zones, clusters, roles, events, external, body })
+    }
+}
+
+impl Zone {
+    fn read(file: &mut File, name: Spanned<ZoneName>, table: Table, span: Span) -> Option<Self> {
+        let mut reader = Reader::new(file, table, span);
+        let doc = reader.optional("doc", text);
+        let body = Body::read(&mut reader);
+        reader.finish();
+        Some(Self { name, doc, body })
+    }
+}
+
+impl Cluster {
+    fn read(file: &mut File, name: Spanned<MachineName>, table: Table, span: Span) -> Option<Self> {
+        let mut reader = Reader::new(file, table, span);
+        let members = reader.required("members", "members = [\"oak\", \"ash\", \"elm\"]", |file, key, value| {
+            let span = value.span;
+            let mut members = list(word(MachineName::parse))(file, key, value)?;
+            once(file, &mut members);
+            Some((members, span))
+        });
+        let body = Body::read(&mut reader);
+        reader.finish();
+        let (members, members_span) = members?;
+        Some(Self { name, members, members_span, body })
+    }
+}
+
+impl Role {
+    fn read(file: &mut File, name: Spanned<RoleName>, table: Table, span: Span) -> Option<Self> {
+        let mut reader = Reader::new(file, table, span);
+        let doc = reader.optional("doc", text);
+        let publish = reader.list_of("publish", word(SubjectPattern::parse));
+        let subscribe = reader.list_of("subscribe", word(SubjectPattern::parse));
+        reader.finish();
+        Some(Self { name, doc, publish, subscribe })
+    }
 }

@@ -1,6 +1,8 @@
 //! `machines/<machine>.toml`, `hardware/<profile>.toml`, `people/<person>.toml`.
 
 use super::module::Body;
+use super::table::{File, Reader, count, text, word};
+use super::value::Table;
 use crate::diag::{SourceId, Spanned};
 use crate::name::{ByteSize, EventSetName, MachineName, ModuleName, NKeyPublic, PersonName, RoleName, ZoneName};
 
@@ -49,4 +51,49 @@ pub struct Person {
     pub roles: Vec<Spanned<RoleName>>,
     /// `ssh = ["ssh-ed25519 …"]`
     pub ssh: Vec<Spanned<Box<str>>>,
+}
+
+impl Machine {
+    pub(super) fn read(file: &mut File, name: Option<MachineName>, table: Table) -> Option<Self> {
+        let (source, top) = (file.source, file.top());
+        let mut reader = Reader::new(file, table, top);
+        let configuration = reader.required("configuration", "configuration = [\"leaf\"]", super::table::list(word(ModuleName::parse)));
+        let hardware = reader.required("hardware", "hardware = \"…\"", word(HardwareName::parse));
+        let person = reader.required("person", "person = \"…\"", word(PersonName::parse));
+        let events = reader.set_of("events", word(EventSetName::parse));
+        let zone = reader.optional("zone", word(ZoneName::parse));
+        let body = Body::read(&mut reader);
+        reader.finish();
+        let mut configuration = configuration?;
+        super::table::once(file, &mut configuration);
+        Some(Self { name: name?, source, configuration, hardware: hardware?, person: person?, events, zone, body })
+    }
+}
+
+impl Hardware {
+    pub(super) fn read(file: &mut File, name: Option<HardwareName>, table: Table) -> Option<Self> {
+        let (source, top) = (file.source, file.top());
+        let mut reader = Reader::new(file, table, top);
+        let doc = reader.optional("doc", text);
+        let arch = reader.required("arch", "arch = \"x86_64\"", text);
+        let cores = reader.required("cores", "cores = 4", count);
+        let memory = reader.required("memory", "memory = \"4GiB\"", word(ByteSize::parse));
+        let disk = reader.required("disk", "disk = \"32GB\"", word(ByteSize::parse));
+        let body = Body::read(&mut reader);
+        reader.finish();
+        Some(Self { name: name?, source, doc, arch: arch?, cores: cores?, memory: memory?, disk: disk?, body })
+    }
+}
+
+impl Person {
+    pub(super) fn read(file: &mut File, name: Option<PersonName>, table: Table) -> Option<Self> {
+        let (source, top) = (file.source, file.top());
+        let mut reader = Reader::new(file, table, top);
+        let full_name = reader.optional("full_name", text);
+        let nkey = reader.optional("nkey", word(NKeyPublic::parse));
+        let roles = reader.set_of("roles", word(RoleName::parse));
+        let ssh = reader.list_of("ssh", text);
+        reader.finish();
+        Some(Self { name: name?, source, full_name, nkey, roles, ssh })
+    }
 }

@@ -5,23 +5,29 @@
 pub mod contract;
 pub mod domain;
 pub mod event;
+pub mod identity;
 pub mod machine;
 pub mod module;
 pub mod value;
 
+mod draft;
 mod files;
+mod syntax;
 mod table;
 
 pub use contract::{Contract, Message, MessageKind, Schema};
 pub use domain::{Cluster, Domain, Role, Zone};
 pub use event::{Event, EventSet};
+pub use identity::Identity;
 
 pub use machine::{Hardware, HardwareName, Machine, Person};
 pub use module::{Block, Body, Check, Module, OptionDecl};
+pub use files::{Expected, FOREGROUND, STANDARD, all, expected};
+pub use table::nearest;
 pub use value::{Entry, Table, Value};
 
 use crate::name::{EventSetName, MachineName, ModuleName, PersonName, ServiceName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that was written, by kind and name. Files that did not parse are missing here and named in the report.
 #[derive(Debug, Default)]
@@ -36,4 +42,10 @@ pub struct Declared {
     pub contracts: BTreeMap<ServiceName, Contract>,
     /// JSON Schemas by path below `contracts/`.
     pub schemas: BTreeMap<String, Schema>,
+    /// Options by machine, stronger than all that was written: what `up` generates.
+    pub foreground: BTreeMap<MachineName, Table>,
+    /// Paths of files that gave nothing because of their mistakes; a name that only they define is not "unknown".
+    pub unread: BTreeSet<String>,
+    /// `identity/`; absent until `keys sign` wrote it.
+    pub identity: Option<Identity>,
 }

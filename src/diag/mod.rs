@@ -3,10 +3,12 @@
 //! Refuses: knowing what a declaration means, printing (it renders to a `String`), and reading files.
 
 pub mod codes;
+mod json;
 mod render;
 mod source;
 
 pub use codes::Code;
+pub use json::json;
 pub use render::{Style, render};
 pub use source::{Place, SourceId, Sources, Span, Spanned};
 
@@ -99,8 +101,8 @@ impl Report {
     /// Source order: by file (in path order), then by place, then by code; equal findings once.
     pub fn sorted(mut self) -> Self {
         self.diagnostics.sort_by(|a, b| {
-            let key = |d: &Diagnostic| (d.primary.span, d.code, d.message.clone());
-            key(a).cmp(&key(b))
+            let key = |d: &Diagnostic| (d.primary.span, d.code);
+            key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
         });
         self.diagnostics.dedup();
         self

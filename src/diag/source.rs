@@ -1,4 +1,8 @@
 //! The texts that were read and the places in them.
+//!
+//! Refuses: reading files, and losing a file that is not text.
+
+use std::collections::BTreeMap;
 
 /// One of the files in `Sources`; ordered as the files were added (the loader adds them in path order).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,7 +45,7 @@ impl<T> Spanned<T> {
 }
 
 /// A place as people read it: path, line and column from 1; columns count characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Place {
     pub file: String,
     pub line: usize,
@@ -58,6 +62,8 @@ impl std::fmt::Display for Place {
 #[derive(Debug, Default)]
 pub struct Sources {
     files: Vec<(String, String)>,
+    /// Where a file stops being UTF-8.
+    damaged: BTreeMap<SourceId, usize>,
 }
 
 impl Sources {
@@ -65,6 +71,24 @@ impl Sources {
         let id = SourceId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
         self.files.push((path.into(), text.into()));
         id
+    }
+
+    /// Adds a file of any bytes. What is not UTF-8 is replaced, and its first place remembered.
+    pub fn add_bytes(&mut self, path: impl Into<String>, bytes: Vec<u8>) -> SourceId {
+        match String::from_utf8(bytes) {
+            Ok(text) => self.add(path, text),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let id = self.add(path, String::from_utf8_lossy(error.as_bytes()));
+                self.damaged.insert(id, at);
+                id
+            }
+        }
+    }
+
+    /// The first byte of the file that is not UTF-8.
+    pub fn damage(&self, id: SourceId) -> Option<usize> {
+        self.damaged.get(&id).copied()
     }
 
     pub fn path(&self, id: SourceId) -> &str {
@@ -87,18 +111,31 @@ impl Sources {
         self.files.is_empty()
     }
 
+    /// The bytes of the span, moved inside the text and onto the borders of characters.
+    pub fn range(&self, span: Span) -> std::ops::Range<usize> {
+        let text = self.text(span.source);
+        let border = |at: u32| {
+            let at = (at as usize).min(text.len());
+            (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+        };
+        let start = border(span.start);
+        start..border(span.end).max(start)
+    }
+
+    /// The number of the line that holds the byte, from 1.
+    pub fn line(&self, id: SourceId, at: usize) -> usize {
+        let text = self.text(id).as_bytes();
+        text[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+    }
+
     pub fn place(&self, span: Span) -> Place {
         let text = self.text(span.source);
-        let mut at = (span.start as usize).min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        let before = &text[..at];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let at = self.range(span).start;
+        let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
         Place {
             file: self.path(span.source).to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            line: self.line(span.source, at),
+            column: text[line_start..at].chars().count() + 1,
         }
     }
 }

@@ -2,8 +2,17 @@
 //!
 //! Refuses: key files, the clock, randomness. Signing takes a signer from outside; times are declared generations.
 
+pub mod jwt;
 pub mod permissions;
 pub mod public;
+pub mod sets;
+pub mod signing;
+
+mod behind;
+mod text;
 
 pub use permissions::{ConnectionType, Permissions, Rules};
-pub use public::{PublicIdentity, PublicUser, Signed, UserId};
+pub use public::{Certificate, Issuer, PublicIdentity, PublicUser, Signed, UserId};
+pub use signing::{Material, Signers, Wanted, sign};
+pub use behind::current;
+pub use text::{files, from_declared};

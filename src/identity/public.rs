@@ -1,7 +1,7 @@
 //! The content of `identity/`: public keys and signed JWTs, written by `keys sign` only, read by everything.
 
 use crate::name::{MachineName, NKeyPublic, PersonName, ServiceName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who has a key. The text form is the path of the key in the key store and in `identity/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +33,44 @@ impl std::fmt::Display for UserId {
     }
 }
 
+/// Which account's key signs a user's JWT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issuer {
+    Account,
+    SystemAccount,
+}
+
+impl UserId {
+    /// Users of the cluster have a JWT; NKey users of a leaf have none.
+    pub fn issuer(&self) -> Option<Issuer> {
+        match self {
+            UserId::Leaf(_) | UserId::Provisioner => Some(Issuer::Account),
+            UserId::System => Some(Issuer::SystemAccount),
+            UserId::LocalProvisioner(_) | UserId::Service(..) | UserId::Person(..) => None,
+        }
+    }
+
+    /// The inverse of the text form.
+    pub fn parse(text: &str) -> Option<UserId> {
+        match text {
+            "domain/provisioner" => return Some(UserId::Provisioner),
+            "domain/system" => return Some(UserId::System),
+            _ => {}
+        }
+        let (machine, who) = text.strip_prefix("machines/")?.split_once('/')?;
+        let machine = MachineName::parse(machine).ok()?;
+        match who {
+            "leaf" => Some(UserId::Leaf(machine)),
+            "provisioner" => Some(UserId::LocalProvisioner(machine)),
+            _ => match who.split_once('-')? {
+                ("service", name) => Some(UserId::Service(machine, ServiceName::parse(name).ok()?)),
+                ("person", name) => Some(UserId::Person(machine, PersonName::parse(name).ok()?)),
+                _ => None,
+            },
+        }
+    }
+}
+
 /// A public key and the JWT that speaks of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
@@ -57,4 +95,39 @@ pub struct PublicIdentity {
     pub users: BTreeMap<UserId, PublicUser>,
     /// PEM of the domain CA's certificate.
     pub ca: String,
+    /// Of the servers that others connect to: the cluster's members.
+    pub certificates: BTreeMap<MachineName, Certificate>,
+}
+
+/// A server's certificate, signed by the domain CA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Host names and IP addresses that it stands for.
+    pub names: BTreeSet<String>,
+    /// RFC 3339, UTC.
+    pub not_after: String,
+    pub pem: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_form_of_a_user_reads_back() {
+        let machine = MachineName::parse("thermo").unwrap();
+        for user in [
+            UserId::Leaf(machine.clone()),
+            UserId::Provisioner,
+            UserId::System,
+            UserId::LocalProvisioner(machine.clone()),
+            UserId::Service(machine.clone(), ServiceName::parse("to-dos").unwrap()),
+            UserId::Person(machine, PersonName::parse("ada").unwrap()),
+        ] {
+            assert_eq!(UserId::parse(&user.to_string()), Some(user));
+        }
+        for text in ["", "machines", "machines/thermo", "machines/Thermo/leaf", "machines/thermo/service-", "domain/x"] {
+            assert_eq!(UserId::parse(text), None, "{text}");
+        }
+    }
 }

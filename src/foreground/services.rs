@@ -1,0 +1,60 @@
+//! Services as child processes: the unit's program, environment and credentials without systemd.
+//!
+//! Refuses: services that are not marked for the foreground, and programs that it would have to guess.
+
+use super::state::State;
+use crate::compile::ServiceProcess;
+use crate::host::process::Spec;
+use crate::name::MachineName;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// What systemd puts in the place of `%d`: the unit's credentials directory.
+const CREDENTIALS: &str = "%d";
+
+/// The process of one instance. `seed` is the file of its NKey seed in the key store.
+pub fn spec(state: &State, machine: &MachineName, process: &ServiceProcess, seed: &Path) -> Result<Spec> {
+    let name = format!("{}-{}", process.service, process.instance);
+    let directory = state.machine(machine.as_str()).join("credentials").join(&name);
+    std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    super::state::write(&directory.join("nats.nk"), &std::fs::read(seed)?, 0o400)?;
+    let (program, args) = process.exec.split_first().context("a service without a program passed the checks")?;
+    let mut environment = process.environment.clone();
+    let here = directory.to_string_lossy();
+    for value in environment.values_mut() {
+        *value = value.replace(CREDENTIALS, &here);
+    }
+    environment.insert("CREDENTIALS_DIRECTORY".to_owned(), here.into_owned());
+    Ok(Spec {
+        name: format!("{machine}/{name}"),
+        program: program_file(program)?,
+        args: args.to_vec(),
+        environment,
+        directory: state.machine(machine.as_str()),
+        log: state.log(machine.as_str(), &name),
+    })
+}
+
+/// The declared path, else a program of that name beside our own, else one on `PATH`.
+fn program_file(declared: &str) -> Result<PathBuf> {
+    let declared = Path::new(declared);
+    if declared.is_file() {
+        return Ok(declared.to_owned());
+    }
+    let name = declared.file_name().with_context(|| format!("{} names no program", declared.display()))?;
+    let own = std::env::current_exe().context("cannot find our own program")?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    own.parent()
+        .map(Path::to_owned)
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .map(|place| place.join(name))
+        .find(|program| program.is_file())
+        .with_context(|| {
+            format!(
+                "{} is not there, and no {} lies beside leafwright or on PATH\nhelp: install it, or set `foreground = false` on the service",
+                declared.display(),
+                name.to_string_lossy()
+            )
+        })
+}

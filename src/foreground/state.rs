@@ -1,0 +1,227 @@
+//! The state directory of `up`: one lock, recorded ports, keys, closures, JetStream stores, logs.
+//!
+//! Refuses: being used by two at once, and formats that it does not know.
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Grows when the layout below changes; an older Leafwright refuses a newer directory.
+const FORMAT: u32 = 1;
+
+/// The directory, held by this process until it is dropped.
+#[derive(Debug)]
+pub struct State {
+    root: PathBuf,
+    _lock: File,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format: u32,
+    domain: String,
+}
+
+impl State {
+    /// Opens or makes the directory (mode 0700) for `domain` and takes its lock.
+    pub fn open(root: &Path, domain: &str) -> Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root)
+            .with_context(|| format!("cannot make the state directory {}", root.display()))?;
+        let root = root.canonicalize().with_context(|| format!("cannot resolve {}", root.display()))?;
+        let lock = lock(&root)?;
+        let state = Self { root, _lock: lock };
+        state.check_header(domain)?;
+        Ok(state)
+    }
+
+    fn check_header(&self, domain: &str) -> Result<()> {
+        let path = self.root.join("state.json");
+        let Ok(text) = fs::read_to_string(&path) else {
+            let header = Header { format: FORMAT, domain: domain.to_owned() };
+            return write(&path, serde_json::to_string_pretty(&header)?.as_bytes(), 0o600);
+        };
+        let header: Header =
+            serde_json::from_str(&text).with_context(|| format!("{} is not a state file", path.display()))?;
+        if header.format > FORMAT {
+            bail!(
+                "{} was written by a newer leafwright (format {}, this one knows {FORMAT})\nhelp: use that one, or another --state DIR",
+                self.root.display(),
+                header.format
+            );
+        }
+        if header.domain != domain {
+            bail!(
+                "{} belongs to the domain {}, not {domain}\nhelp: name another one with --state DIR",
+                self.root.display(),
+                header.domain
+            );
+        }
+        Ok(())
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.root.join("store")
+    }
+
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal.jsonl")
+    }
+
+    /// Where one machine's things lie.
+    pub fn machine(&self, machine: &str) -> PathBuf {
+        self.root.join("machines").join(machine)
+    }
+
+    pub fn log(&self, machine: &str, process: &str) -> PathBuf {
+        self.machine(machine).join("log").join(format!("{process}.log"))
+    }
+
+    /// Makes the directories of a machine.
+    pub fn prepare(&self, machine: &str) -> Result<()> {
+        for below in ["log", "jetstream", "credentials"] {
+            let path = self.machine(machine).join(below);
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&path)
+                .with_context(|| format!("cannot make {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The digest of the closure that is current on `machine`, if there is one.
+    pub fn current(&self, machine: &str) -> Option<String> {
+        let link = fs::read_link(self.machine(machine).join("current")).ok()?;
+        let name = link.file_name()?.to_str()?.to_owned();
+        name.split_once('-').map(|(digest, _)| digest.to_owned())
+    }
+
+    /// The recorded ports, made for those of `wanted` that have none or whose port somebody else holds.
+    pub fn ports(&self, wanted: &[String]) -> Result<BTreeMap<String, u16>> {
+        let path = self.root.join("ports.json");
+        let recorded: BTreeMap<String, u16> = match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?,
+            Err(_) => BTreeMap::new(),
+        };
+        let ports = assign(&recorded, wanted)?;
+        if ports != recorded {
+            write(&path, serde_json::to_string_pretty(&ports)?.as_bytes(), 0o600)?;
+        }
+        Ok(ports)
+    }
+}
+
+/// Keeps recorded ports that are free, and holds every listener until all are chosen, so that none is given twice.
+fn assign(recorded: &BTreeMap<String, u16>, wanted: &[String]) -> Result<BTreeMap<String, u16>> {
+    let mut ports = recorded.clone();
+    let mut held = Vec::new();
+    let mut missing = Vec::new();
+    for name in wanted {
+        match ports.get(name).map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port))) {
+            Some(Ok(listener)) => held.push(listener),
+            Some(Err(_)) | None => missing.push(name),
+        }
+    }
+    for name in missing {
+        loop {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
+            let port = listener.local_addr()?.port();
+            held.push(listener);
+            if !ports.values().any(|taken| *taken == port) {
+                ports.insert(name.clone(), port);
+                break;
+            }
+        }
+    }
+    Ok(ports)
+}
+
+fn lock(root: &Path) -> Result<File> {
+    let path = root.join("lock");
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut holder = String::new();
+        file.read_to_string(&mut holder)?;
+        bail!(
+            "{} is in use by another `leafwright up` (process {})\nhelp: stop that one, or name another directory with --state DIR",
+            root.display(),
+            holder.trim()
+        );
+    }
+    file.set_len(0)?;
+    write!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+/// Writes beside, syncs, renames: the file is the old one or the new one, never half of either.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let beside = path.with_extension("new");
+    let _old = fs::remove_file(&beside);
+    let say = || format!("cannot write {}", path.display());
+    let mut file = File::options().create_new(true).write(true).mode(mode).open(&beside).with_context(say)?;
+    file.write_all(bytes).with_context(say)?;
+    file.sync_all().with_context(say)?;
+    fs::rename(&beside, path).with_context(say)
+}
+
+/// An address on loopback.
+pub fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_kept_while_they_are_free_and_never_given_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path(), "meadow").unwrap();
+        let wanted: Vec<String> = (0..20).map(|n| format!("m{n}.listen")).collect();
+        let first = state.ports(&wanted).unwrap();
+        let distinct: std::collections::BTreeSet<u16> = first.values().copied().collect();
+        assert_eq!(distinct.len(), 20);
+        assert_eq!(state.ports(&wanted).unwrap(), first);
+
+        let _taken = TcpListener::bind(loopback(first["m3.listen"])).unwrap();
+        let second = state.ports(&wanted).unwrap();
+        assert_ne!(second["m3.listen"], first["m3.listen"]);
+        assert_eq!(second["m4.listen"], first["m4.listen"]);
+    }
+
+    #[test]
+    fn two_cannot_hold_one_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = State::open(directory.path(), "meadow").unwrap();
+        let fault = State::open(directory.path(), "meadow").unwrap_err().to_string();
+        assert!(fault.contains(&std::process::id().to_string()), "{fault}");
+        drop(first);
+        assert!(State::open(directory.path(), "meadow").is_ok());
+        assert!(
+            State::open(directory.path(), "forest").unwrap_err().to_string().contains("belongs to the domain meadow")
+        );
+    }
+}

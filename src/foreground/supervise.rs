@@ -1,0 +1,162 @@
+//! Keeps children running: one that dies is started again, later each time it dies soon; all are stopped in reverse order.
+//!
+//! Refuses: knowing what the children are. Order of start is order of stop, backwards.
+
+use crate::host::process::{self, Running, Spec};
+use anyhow::Result;
+use std::time::{Duration, Instant};
+
+/// The first pause before a new start; doubled each time, up to `LONGEST`.
+const SHORTEST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
+/// A child that lived this long starts again with the shortest pause.
+const SETTLED: Duration = Duration::from_secs(60);
+/// How long a child may take to stop before it is killed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The children, in the order of their start.
+#[derive(Debug, Default)]
+pub struct Family {
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    spec: Spec,
+    running: Option<Running>,
+    started: Instant,
+    pause: Duration,
+}
+
+/// Something that the person should hear of.
+#[derive(Debug, PartialEq, Eq)]
+pub struct News(pub String);
+
+impl Family {
+    pub fn start(&mut self, spec: Spec) -> Result<()> {
+        let running = process::start(spec.clone())?;
+        self.members.push(Member { spec, running: Some(running), started: Instant::now(), pause: SHORTEST });
+        Ok(())
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The process id of a child that runs.
+    pub fn pid(&self, name: &str) -> Option<u32> {
+        self.members.iter().find(|member| member.spec.name == name)?.running.as_ref().map(|running| running.pid)
+    }
+
+    /// Looks once at every child; starts again those whose pause is over.
+    pub fn look_after(&mut self) -> Result<Vec<News>> {
+        let mut news = Vec::new();
+        for member in &mut self.members {
+            member.look_after(&mut news)?;
+        }
+        Ok(news)
+    }
+
+    /// Stops all, the last started first.
+    pub async fn stop(self) -> Result<()> {
+        let mut first_fault = Ok(());
+        for member in self.members.into_iter().rev() {
+            if let Some(running) = member.running {
+                let stopped = running.stop(PATIENCE).await;
+                if first_fault.is_ok() {
+                    first_fault = stopped;
+                }
+            }
+        }
+        first_fault
+    }
+}
+
+impl Member {
+    fn look_after(&mut self, news: &mut Vec<News>) -> Result<()> {
+        match &mut self.running {
+            Some(running) => {
+                let Some(status) = running.ended()? else { return Ok(()) };
+                self.pause = if self.started.elapsed() > SETTLED { SHORTEST } else { (self.pause * 2).min(LONGEST) };
+                news.push(News(format!(
+                    "{} ended ({status}), starting it again in {:.1} s; its log is {}",
+                    self.spec.name,
+                    self.pause.as_secs_f32(),
+                    self.spec.log.display()
+                )));
+                self.running = None;
+                self.started = Instant::now();
+            }
+            None if self.started.elapsed() >= self.pause => {
+                self.running = Some(process::start(self.spec.clone())?);
+                self.started = Instant::now();
+                news.push(News(format!("{} runs again", self.spec.name)));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn spec(directory: &std::path::Path, script: &str) -> Spec {
+        Spec {
+            name: "child".into(),
+            program: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into()],
+            environment: BTreeMap::from([("PLACE".to_owned(), directory.display().to_string())]),
+            directory: directory.to_owned(),
+            log: directory.join("log"),
+        }
+    }
+
+    /// Looks after the family until `done` or ten seconds have passed.
+    async fn until(family: &mut Family, mut done: impl FnMut(&[News]) -> bool) -> Vec<News> {
+        let mut all = Vec::new();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            all.extend(family.look_after().unwrap());
+            if done(&all) {
+                return all;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it did not come to pass: {all:?}");
+    }
+
+    #[tokio::test]
+    async fn a_child_that_dies_is_started_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut family = Family::default();
+        family.start(spec(directory.path(), "echo x >>$PLACE/starts; exit 3")).unwrap();
+        let news = until(&mut family, |news| news.len() >= 3).await;
+        assert!(news[0].0.contains("ended (exit status: 3)"), "{news:?}");
+        assert!(news[1].0.contains("runs again"), "{news:?}");
+        assert_eq!(std::fs::read_to_string(directory.path().join("starts")).unwrap().lines().count(), 2);
+        family.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn stopping_ends_the_child_and_only_then_returns() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut family = Family::default();
+        let script = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
+        family.start(spec(directory.path(), script)).unwrap();
+        let log = directory.path().join("log");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !process::last_words(&log, 1).contains("ready") {
+            assert!(Instant::now() < deadline, "the child never became ready");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        family.stop().await.unwrap();
+        assert_eq!(process::last_words(&log, 1), "bye");
+    }
+}

@@ -1,0 +1,204 @@
+//! Desired × observed → the plan: which steps, in which order, each because of what.
+//!
+//! Refuses: removing anything, and steps whose outcome would depend on a choice made later.
+
+use super::consumers;
+use super::model::{Action, Because, Change, FieldChange, FORMAT, Object, Plan, Refusal, Remedy, Scope, Step, Undeclared, hex};
+use super::observed::Observed;
+use super::rules;
+use super::{domain_of, order, scopes, seeds, streams};
+use crate::compile::Desired;
+use crate::compile::desired::Objects;
+use crate::compile::jetstream::{ConsumerConfig, StreamConfig};
+use crate::diag::Sources;
+use crate::name::StreamName;
+
+/// The steps from what is observed to what is desired; empty when they agree. `sources` turns origins into places.
+pub fn between(desired: &Desired, observed: &Observed, sources: &Sources) -> Plan {
+    let mut steps = Vec::new();
+    let mut undeclared = Vec::new();
+    closures(desired, observed, &mut steps);
+    for (scope, objects) in scopes(desired) {
+        let view = View { scope: &scope, objects, observed, sources };
+        for config in &objects.streams {
+            steps.extend(stream(&view, config));
+        }
+        for (stream, config) in &objects.consumers {
+            steps.extend(consumer(&view, stream, config));
+        }
+        for seed in &objects.seeds {
+            steps.extend(seeds::step(&view, seed));
+        }
+        undeclared.extend(nobody_declared(&view));
+    }
+    Plan {
+        format: FORMAT,
+        parent: observed.digest(),
+        cluster: domain_of(desired, &Scope::Cluster).map(str::to_owned),
+        steps: order::sorted(desired, steps),
+        undeclared,
+    }
+}
+
+/// One scope, desired and observed.
+pub(super) struct View<'a> {
+    pub scope: &'a Scope,
+    pub objects: &'a Objects,
+    pub observed: &'a Observed,
+    pub sources: &'a Sources,
+}
+
+impl View<'_> {
+    pub(super) fn step(&self, object: &str, verb: &str, action: Action, because: Because) -> Step {
+        Step { id: self.id(object, verb), on: self.scope.clone(), action, because }
+    }
+
+    fn id(&self, object: &str, verb: &str) -> String {
+        let on = match self.scope {
+            Scope::Machine(machine) => machine.as_str(),
+            Scope::Cluster => "@cluster",
+        };
+        format!("{on}/{object}/{verb}")
+    }
+
+    /// Was this made by an earlier apply, so that its absence is a loss?
+    pub(super) fn missing_or_new(&self, object: &str) -> Because {
+        if self.observed.made.contains(&self.id(object, "create")) { Because::Missing } else { Because::New }
+    }
+
+    pub(super) fn refusal(&self, object: Object, name: &str, remedy: Remedy, refusal: Refusal) -> Step {
+        let Refusal { say, way_out } = refusal;
+        let action = Action::Refuse { object, remedy, changes: vec![], say, way_out };
+        self.step(name, "refuse", action, Because::Changed { changes: vec![] })
+    }
+
+    /// Writes beside each change the line that asks for it.
+    fn locate(&self, object: &str, change: &mut Change) {
+        for field in &mut change.fields {
+            let origin = self.objects.origins.of(&format!("{object}.{}", field.field));
+            field.place = origin.map(|span| self.sources.place(span));
+        }
+    }
+}
+
+fn closures(desired: &Desired, observed: &Observed, steps: &mut Vec<Step>) {
+    for (machine, server) in &desired.servers {
+        let digest = server.closure_digest.clone();
+        let before = observed.servers.get(machine).and_then(|server| server.closure.clone());
+        let because = match before {
+            Some(before) if before == digest => continue,
+            None => Because::New,
+            Some(before) => Because::Changed {
+                changes: vec![FieldChange {
+                    field: "closure".into(),
+                    from: before.into(),
+                    to: digest.clone().into(),
+                    class: super::Class::Safe,
+                    refusal: None,
+                    place: None,
+                }],
+            },
+        };
+        let id = format!("{machine}/closure/write");
+        steps.push(Step { id, on: Scope::Machine(machine.clone()), action: Action::WriteClosure { digest }, because });
+    }
+}
+
+fn stream(view: &View<'_>, desired: &StreamConfig) -> Option<Step> {
+    let name = format!("stream/{}", desired.name);
+    let declared = declared_digest(&streams::normalise(desired));
+    let Some(observed) = view.observed.stream(view.scope, &desired.name) else {
+        if let Some(refusal) = seeds::lost(view, &desired.name) {
+            return Some(view.refusal(Object::Stream(desired.name.clone()), &name, Remedy::Declare, refusal));
+        }
+        let config = StreamConfig { first_seq: desired.first_seq, ..to_send(desired, &declared) };
+        return Some(view.step(&name, "create", Action::CreateStream { config }, view.missing_or_new(&name)));
+    };
+    let mut change = streams::diff(desired, &observed.config);
+    change.fields.extend(consumers::extra(rules::STREAM_EXTRA, &observed.extra).fields);
+    view.locate(&desired.name, &mut change);
+    let before = observed.config.metadata.get(streams::DECLARED);
+    let update = |changes| {
+        let to = StreamConfig { first_seq: observed.config.first_seq, ..to_send(desired, &declared) };
+        // The server copied it from the mirror's origin; it is not ours to turn back.
+        let to = StreamConfig { mirror_direct: observed.config.mirror_direct, ..to };
+        Action::UpdateStream { from: observed.config.clone(), to, changes }
+    };
+    changed(view, Object::Stream(desired.name.clone()), &name, change, before == Some(&declared), update)
+}
+
+fn consumer(view: &View<'_>, stream: &StreamName, desired: &ConsumerConfig) -> Option<Step> {
+    let name = format!("consumer/{stream}/{}", desired.durable_name);
+    let normal = consumers::normalise(desired);
+    let declared = declared_digest(&normal);
+    let mut to = normal;
+    to.metadata.insert(streams::DECLARED.into(), declared.clone());
+    let Some(observed) = view.observed.consumer(view.scope, stream.as_str(), &desired.durable_name) else {
+        let action = Action::CreateConsumer { stream: stream.clone(), config: to };
+        return Some(view.step(&name, "create", action, view.missing_or_new(&name)));
+    };
+    let mut change = consumers::diff(desired, &observed.config);
+    change.fields.extend(consumers::extra(rules::CONSUMER_EXTRA, &observed.extra).fields);
+    view.locate(&format!("{stream}.consumers.{}", desired.durable_name), &mut change);
+    let before = observed.config.metadata.get(streams::DECLARED);
+    let drifted = before == Some(&declared);
+    let object = Object::Consumer(stream.to_string(), desired.durable_name.clone());
+    let update = |changes| Action::UpdateConsumer { stream: stream.clone(), from: observed.config.clone(), to, changes };
+    changed(view, object, &name, change, drifted, update)
+}
+
+/// Nothing, an update in place, or a refusal that names the worst field.
+fn changed(
+    view: &View<'_>,
+    object: Object,
+    name: &str,
+    change: Change,
+    drifted: bool,
+    update: impl FnOnce(Vec<FieldChange>) -> Action,
+) -> Option<Step> {
+    if change.is_empty() {
+        return None;
+    }
+    let class = change.class();
+    let changes = change.fields;
+    let because = |changes| if drifted { Because::Drifted { changes } } else { Because::Changed { changes } };
+    let worst = changes.iter().find(|field| field.class == class).and_then(|field| field.refusal.clone());
+    let Some(Refusal { say, way_out }) = worst.filter(|_| class.is_refused()) else {
+        return Some(view.step(name, "update", update(changes.clone()), because(changes)));
+    };
+    let remedy = match (&object, class) {
+        (Object::Consumer(..), _) => Remedy::RecreateConsumer,
+        (_, super::Class::Impossible) => Remedy::CopyAndSwitch,
+        _ => Remedy::Declare,
+    };
+    let action = Action::Refuse { object, remedy, changes: changes.clone(), say, way_out };
+    Some(view.step(name, "refuse", action, because(changes)))
+}
+
+/// What is sent: every value explicit, as `pedantic` demands, and the digest that will tell drift from a new declaration.
+fn to_send(desired: &StreamConfig, declared: &str) -> StreamConfig {
+    let mut config = streams::normalise(desired);
+    config.mirror_direct = desired.mirror_direct;
+    config.metadata.insert(streams::DECLARED.into(), declared.into());
+    config
+}
+
+fn declared_digest(config: &impl serde::Serialize) -> String {
+    let mut digest = hex(&serde_json::to_vec(config).unwrap_or_default());
+    digest.truncate(16);
+    digest
+}
+
+fn nobody_declared(view: &View<'_>) -> Vec<Undeclared> {
+    let Some(observed) = view.observed.objects.get(view.scope) else { return vec![] };
+    let streams = observed.streams.keys().filter(|name| !view.objects.streams.iter().any(|own| own.name == **name));
+    let mut found: Vec<_> = streams.map(|name| Object::Stream(name.clone())).collect();
+    for (stream, consumers) in &observed.consumers {
+        let own = |name: &str| view.objects.consumers.iter().any(|(on, own)| on.as_str() == stream && own.durable_name == name);
+        // Consumers of an undeclared stream are that stream's matter.
+        let declared = view.objects.streams.iter().any(|own| own.name == *stream);
+        let names = consumers.keys().filter(|name| declared && !own(name));
+        found.extend(names.map(|name| Object::Consumer(stream.clone(), name.clone())));
+    }
+    found.into_iter().map(|object| Undeclared { on: view.scope.clone(), object }).collect()
+}

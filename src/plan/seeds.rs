@@ -1,0 +1,56 @@
+//! Event sets: how many events are still to be stored, and what must never be loaded twice.
+//!
+//! Refuses: sets that shrank or changed, and seed streams that were lost while the event store kept their events.
+
+use super::between::View;
+use super::model::{Action, Because, Object, Refusal, Remedy, Step};
+use super::observed::StoredSeed;
+use crate::compile::Seed;
+
+pub(super) fn step(view: &View<'_>, seed: &Seed) -> Option<Step> {
+    let stream = seed.target.stream.as_str();
+    let name = format!("events/{}", seed.set);
+    let to = seed.events.events.len() as u64;
+    let observed = view.observed.seeds.get(&(view.scope.clone(), seed.set.clone())).cloned();
+    let observed = observed.unwrap_or_else(|| {
+        StoredSeed::Prefix(view.observed.stream(view.scope, stream).map_or(0, |stream| stream.last_sequence))
+    });
+    let refuse = |say: String, way_out: String| {
+        Some(view.refusal(Object::Events(seed.set.clone()), &name, Remedy::Declare, Refusal { say, way_out }))
+    };
+    if lost(view, stream).is_some() {
+        return None;
+    }
+    match observed {
+        StoredSeed::Differs(at) => refuse(
+            format!("event {} of `{}` is not the one that is stored: event sets are append-only", at + 1, seed.set),
+            format!("restore line {} of events/{}.jsonl and append a correcting event instead", at + 1, seed.set),
+        ),
+        StoredSeed::Prefix(from) if from > to => refuse(
+            format!("{from} events of `{}` are stored and the file has {to}: event sets are append-only", seed.set),
+            format!("restore the last {} lines of events/{}.jsonl", from - to, seed.set),
+        ),
+        StoredSeed::Prefix(from) if from == to => None,
+        StoredSeed::Prefix(from) => {
+            let action = Action::LoadEvents { set: seed.set.clone(), stream: seed.target.stream.clone(), from, to };
+            let because = if from == 0 { view.missing_or_new(&name) } else { Because::Grew { by: to - from } };
+            Some(view.step(&name, "load", action, because))
+        }
+    }
+}
+
+/// A seed stream that is gone while a stream that sources it is there and has messages: made anew and
+/// filled again, every event would reach that stream a second time (nats-server sees a recreated origin and starts over).
+pub(super) fn lost(view: &View<'_>, stream: &str) -> Option<Refusal> {
+    let seed = view.objects.seeds.iter().find(|seed| seed.target.stream.as_str() == stream)?;
+    let observed = view.observed.objects.get(view.scope)?;
+    if observed.streams.contains_key(stream) {
+        return None;
+    }
+    let sources_it = |name: &str| observed.streams[name].config.sources.iter().any(|source| source.name == stream && source.external.is_none());
+    let store = observed.streams.keys().find(|name| sources_it(name) && observed.streams[*name].messages > 0)?;
+    Some(Refusal {
+        say: format!("`{stream}` is gone while `{store}`, which sources it, has messages: loading again would double the events of `{}`", seed.set),
+        way_out: format!("take `{}` out of `events` if `{store}` already holds its events, or restore `{stream}` from a keeper", seed.set),
+    })
+}

@@ -1,0 +1,214 @@
+//! The loading itself: see what is stored, send the rest in batches ahead of their acknowledgements, and on any doubt see again.
+//!
+//! Refuses: deciding from a lost acknowledgement. What happened is read from the stream, never assumed.
+
+use super::api::{Failure, codes};
+use super::batch::{self, MAX_BYTES, MAX_MESSAGES, Message, Publisher};
+use super::compare::{self, Depth};
+use super::digest::Prefixes;
+use super::error::SeedError;
+use super::stored::Place;
+use crate::compile::Seed;
+use crate::resolve::SeedEvent;
+use async_nats::Client;
+use async_nats::header::HeaderMap;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Batches on their way at once. nats-server takes 50 open batches a stream; more than a few gain nothing.
+const AHEAD: usize = 4;
+/// How long one acknowledgement may take.
+const ACK: Duration = Duration::from_secs(5);
+/// How long the stream may make no progress before the load gives up: an election takes up to ten seconds,
+/// and a dead seeder's open batches count for ten.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Between two looks at a stream that does not answer, or that another seeder writes too.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How far a load is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub stored: u64,
+    pub total: u64,
+}
+
+/// A set that is complete in its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub total: u64,
+    /// Events that were there before.
+    pub before: u64,
+    /// Events that came while it ran; by another seeder too, if there was one.
+    pub added: u64,
+    /// How often the stream had to be read again: lost acknowledgements, elections, another seeder.
+    pub resyncs: u32,
+}
+
+/// Loads what is missing of the set. `api` is the API prefix of the stream's JetStream domain as seen from `client`;
+/// the stream's subjects must be reachable from there.
+pub async fn load(
+    client: &Client,
+    api: &str,
+    seed: &Seed,
+    mut progress: impl FnMut(Progress),
+) -> Result<Loaded, SeedError> {
+    let place = Place { client, api, stream: seed.target.stream.as_str() };
+    let total = seed.events.events.len() as u64;
+    let mut prefixes = Prefixes::of(&seed.events.events);
+    let mut loaded = Loaded { total, before: 0, added: 0, resyncs: 0 };
+    let mut known: Option<u64> = None;
+    let mut since = Instant::now();
+    loop {
+        let at = match compare::prefix(place, seed, &mut prefixes, Depth::Digest).await {
+            Ok(at) => at,
+            Err(error) => {
+                pause(error, known.unwrap_or(0), since).await?;
+                continue;
+            }
+        };
+        if known.is_none() {
+            (loaded.before, loaded.added) = (at, total - at);
+        }
+        if known != Some(at) {
+            (known, since) = (Some(at), Instant::now());
+        }
+        progress(Progress { stored: at, total });
+        if at == total {
+            return Ok(loaded);
+        }
+        match send_rest(place, seed, &mut prefixes, at, &mut progress).await {
+            Ok(()) => return Ok(loaded),
+            Err(Halt::ForGood(error)) => return Err(error),
+            Err(Halt::Doubt(why)) => {
+                loaded.resyncs += 1;
+                pause(SeedError::Unreachable { stream: place.stream.to_owned(), stored: at, why }, at, since).await?;
+            }
+        }
+    }
+}
+
+/// Waits a moment where waiting can help and time is left; else the error stands.
+async fn pause(error: SeedError, stored: u64, since: Instant) -> Result<(), SeedError> {
+    let passes = match &error {
+        SeedError::Unreachable { .. } => true,
+        SeedError::Refused { error, .. } => Failure::Refused(error.clone()).passes(),
+        _ => false,
+    };
+    if passes && since.elapsed() < PATIENCE {
+        tokio::time::sleep(PAUSE).await;
+        return Ok(());
+    }
+    Err(match error {
+        SeedError::Unreachable { stream, why, .. } => SeedError::Unreachable { stream, stored, why },
+        other => other,
+    })
+}
+
+/// Why sending stopped.
+enum Halt {
+    /// Something did not arrive or did not fit, in words: the stream knows what is true.
+    Doubt(String),
+    ForGood(SeedError),
+}
+
+/// Sends all events after the first `at`, some batches ahead of their acknowledgements.
+async fn send_rest(
+    place: Place<'_>,
+    seed: &Seed,
+    prefixes: &mut Prefixes<'_>,
+    at: u64,
+    progress: &mut impl FnMut(Progress),
+) -> Result<(), Halt> {
+    let events = &seed.events.events;
+    let mut publisher = Publisher::new(place.client).await.map_err(doubt)?;
+    let mut next = usize::try_from(at).unwrap_or(usize::MAX);
+    let mut acknowledged = at;
+    let mut expected: VecDeque<u64> = VecDeque::with_capacity(AHEAD);
+    loop {
+        while next < events.len() && expected.len() < AHEAD {
+            let end = next + batch_length(&events[next..]);
+            let messages = messages(&seed.target.prefix, &events[next..end], place.client.max_payload()).map_err(Halt::ForGood)?;
+            let prefix_digest = prefixes.at(end).unwrap_or_default();
+            publisher.send(batch::Place { after: next as u64, prefix_digest }, messages).await.map_err(doubt)?;
+            expected.push_back(end as u64);
+            next = end;
+        }
+        let Some(end) = expected.pop_front() else { return Ok(()) };
+        let ack = publisher.heard(ACK).await.map_err(|failure| judged(place.stream, acknowledged, failure))?;
+        if ack.seq != end {
+            return Err(Halt::Doubt(format!("batch `{}` ended at {} and not at {end}", ack.batch, ack.seq)));
+        }
+        acknowledged = end;
+        progress(Progress { stored: end, total: events.len() as u64 });
+    }
+}
+
+fn doubt(failure: Failure) -> Halt {
+    Halt::Doubt(failure.to_string())
+}
+
+/// What heals by looking again, and what never does.
+fn judged(stream: &str, stored: u64, failure: Failure) -> Halt {
+    let heals = failure.passes() || failure.is(codes::WRONG_LAST_SEQUENCE) || failure.is(codes::BATCH_INCOMPLETE);
+    if heals { doubt(failure) } else { Halt::ForGood(SeedError::from_failure(stream, stored, failure)) }
+}
+
+/// How many of the events go into one batch.
+fn batch_length(events: &[SeedEvent]) -> usize {
+    let mut bytes = 0;
+    let fits = events.iter().take(MAX_MESSAGES).take_while(|event| {
+        let headers: usize = event.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        bytes += event.payload.len() + headers;
+        bytes <= MAX_BYTES
+    });
+    fits.count().max(1)
+}
+
+fn messages(prefix: &str, events: &[SeedEvent], max_payload: usize) -> Result<Vec<Message>, SeedError> {
+    events.iter().map(|event| message(prefix, event, max_payload)).collect()
+}
+
+fn message(prefix: &str, event: &SeedEvent, max_payload: usize) -> Result<Message, SeedError> {
+    let unsendable = |why| SeedError::Unsendable { id: event.id.to_string(), origin: event.origin, why };
+    let mut headers = HeaderMap::new();
+    // The batch's own headers need up to 300 bytes of the same limit.
+    let mut size = event.payload.len() + 300;
+    for (name, value) in &event.headers {
+        batch::header(&mut headers, name, value).map_err(unsendable)?;
+        size += name.len() + value.len() + 4;
+    }
+    if size > max_payload {
+        return Err(unsendable(format!("it has {size} bytes, the server takes {max_payload} (`max_payload`)")));
+    }
+    let payload = Bytes::copy_from_slice(&event.payload);
+    Ok(Message { subject: format!("{prefix}.{}", event.subject), headers, payload })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::synthetic;
+
+    #[test]
+    fn a_batch_is_bounded_by_count_and_by_bytes_and_never_empty() {
+        assert_eq!(batch_length(&synthetic::events(5)), 5);
+        assert_eq!(batch_length(&synthetic::events(1_001)), 1_000);
+        let mut large = synthetic::events(10);
+        for event in &mut large {
+            event.payload = vec![0; 1 << 20].into();
+        }
+        assert_eq!(batch_length(&large), 3);
+        large[0].payload = vec![0; 8 << 20].into();
+        assert_eq!(batch_length(&large), 1);
+    }
+
+    #[test]
+    fn an_event_that_is_no_message_is_refused_before_anything_is_sent() {
+        let mut event = synthetic::events(1).remove(0);
+        assert!(message("p", &event, 1 << 20).is_ok());
+        assert!(message("p", &event, 500).is_err_and(|e| e.to_string().contains("max_payload")));
+        event.headers.insert("ce-x".into(), "a\r\nb".into());
+        assert!(message("p", &event, 1 << 20).is_err_and(|e| e.to_string().contains("ce-x")));
+    }
+}

@@ -1,0 +1,1 @@
+//! Real nats-servers on free loopback ports.

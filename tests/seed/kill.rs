@@ -1,0 +1,97 @@
+//! The seeder itself is killed with -9 at random moments, again and again, and then left to finish.
+
+use super::servers::{Servers, create, seed_stream};
+use super::{API, complete};
+use leafwright::seed::{self, synthetic};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const URLS: &str = "LEAFWRIGHT_TEST_SEEDER";
+const EVENTS: usize = 100_000;
+const KILLS: usize = 20;
+
+/// Not a test of its own: the process that gets killed. Does nothing unless it was started as such.
+#[test]
+fn the_seeder_that_is_killed() {
+    let Ok(urls) = std::env::var(URLS) else { return };
+    let seed = synthetic::seed("SEED", synthetic::events(EVENTS));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = super::servers::connect(&urls).await;
+        seed::load(&client, API, &seed, |progress| println!("\nstored {}", progress.stored)).await.unwrap();
+    });
+}
+
+/// A child that does not outlive its test.
+struct Seeder(Child);
+
+impl Drop for Seeder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(urls: &str) -> Seeder {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "kill::the_seeder_that_is_killed", "--nocapture"]).env(URLS, urls);
+    Seeder(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
+}
+
+/// xorshift64*: the moments are random and can be had again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
+    }
+}
+
+/// Kills the seeder `KILLS` times, each at a random batch and a random moment of it; then lets one finish.
+/// Answers how many kills met it between its first and its last event.
+fn killed_and_resumed(urls: &str, random: &mut Random) -> usize {
+    let mut midway = 0;
+    for _ in 0..KILLS {
+        let mut seeder = start(urls);
+        let lines = BufReader::new(seeder.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut progress = lines.filter(|line| line.starts_with("stored "));
+        let words = usize::try_from(random.below(8)).unwrap();
+        let word = progress.nth(words);
+        std::thread::sleep(Duration::from_micros(random.below(8_000)));
+        seeder.0.kill().unwrap();
+        seeder.0.wait().unwrap();
+        let last = progress.last().or(word);
+        midway += usize::from(last.is_some_and(|line| line != "stored 0" && line != format!("stored {EVENTS}")));
+    }
+    let mut last = start(urls);
+    drop(std::io::copy(&mut last.0.stdout.take().unwrap(), &mut std::io::sink()));
+    assert!(last.0.wait().unwrap().success());
+    midway
+}
+
+async fn survives(servers: Servers) {
+    let seed_of_random = std::env::var("LEAFWRIGHT_TEST_RANDOM").ok().and_then(|text| text.parse().ok());
+    let seed_of_random = seed_of_random.unwrap_or_else(|| u64::from(std::process::id()) << 20 | u64::from(servers.members[0].port));
+    println!("LEAFWRIGHT_TEST_RANDOM={seed_of_random}");
+    let client = servers.client().await;
+    create(&client, seed_stream("SEED", servers.members.len())).await;
+    let urls: Vec<_> = servers.members.iter().map(|member| member.url()).collect();
+    let midway = tokio::task::block_in_place(|| killed_and_resumed(&urls.join(","), &mut Random(seed_of_random)));
+    println!("{midway} of {KILLS} kills met a seeder between its first and its last event");
+    assert!(midway >= KILLS / 2, "too few kills came while events were loaded");
+    complete(&client, &synthetic::seed("SEED", synthetic::events(EVENTS))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seeder_killed_twenty_times_stores_one_set_r1() {
+    survives(Servers::one()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seeder_killed_twenty_times_stores_one_set_r3() {
+    survives(Servers::three()).await;
+}

@@ -1,0 +1,151 @@
+//! Seeding against real nats-servers: exactly once, in order, whatever is killed, repeated or run twice at once.
+
+mod kill;
+mod servers;
+
+use leafwright::compile::Seed;
+use leafwright::seed::{self, Depth, SeedError, synthetic};
+use servers::{Servers, create, seed_stream};
+
+const API: &str = "$JS.API";
+
+fn of(count: usize) -> Seed {
+    synthetic::seed("SEED", synthetic::events(count))
+}
+
+async fn load(client: &async_nats::Client, seed: &Seed) -> Result<seed::Loaded, SeedError> {
+    seed::load(client, API, seed, |_| ()).await
+}
+
+/// What the stream holds is the set: count, order and content.
+async fn complete(client: &async_nats::Client, seed: &Seed) {
+    let stored = seed::check(client, API, seed, Depth::Full).await.expect("equal");
+    assert_eq!(stored, seed.events.events.len() as u64);
+}
+
+#[tokio::test]
+async fn a_set_is_loaded_once_and_then_never_again_and_grows_at_its_end() {
+    let servers = Servers::one();
+    let client = servers.client().await;
+    create(&client, seed_stream("SEED", 1)).await;
+    let mut told = vec![];
+    let loaded = seed::load(&client, API, &of(2_500), |progress| told.push(progress.stored)).await.unwrap();
+    assert_eq!((loaded.total, loaded.before, loaded.added, loaded.resyncs), (2_500, 0, 2_500, 0));
+    assert_eq!(told, [0, 1_000, 2_000, 2_500]);
+    let again = load(&client, &of(2_500)).await.unwrap();
+    assert_eq!((again.before, again.added), (2_500, 0));
+    let grown = load(&client, &of(2_501)).await.unwrap();
+    assert_eq!((grown.before, grown.added), (2_500, 1));
+    complete(&client, &of(2_501)).await;
+    assert_eq!(load(&client, &of(0)).await.unwrap_err().to_string(), "stream `SEED` holds 2501 events and the set has 0; an event set only grows");
+}
+
+#[tokio::test]
+async fn a_set_that_changed_is_refused_at_the_first_line_that_differs() {
+    let servers = Servers::one();
+    let client = servers.client().await;
+    create(&client, seed_stream("SEED", 1)).await;
+    load(&client, &of(1_500)).await.unwrap();
+    let mut events = synthetic::events(3_000);
+    events[700].payload = Box::from(*b"{}");
+    events[900].payload = Box::from(*b"{}");
+    let changed = synthetic::seed("SEED", events);
+    for _ in 0..2 {
+        let SeedError::Differs { difference, .. } = load(&client, &changed).await.unwrap_err() else { panic!("it differs") };
+        assert_eq!((difference.number, &*difference.what), (701, "the payload"));
+    }
+    complete(&client, &of(1_500)).await;
+}
+
+#[tokio::test]
+async fn what_someone_else_wrote_there_is_found() {
+    let servers = Servers::one();
+    let client = servers.client().await;
+    create(&client, seed_stream("SEED", 1)).await;
+    load(&client, &of(10)).await.unwrap();
+    client.publish("seed.x.s.evt.meadow.todos.added", "intruder".into()).await.unwrap();
+    client.flush().await.unwrap();
+    let SeedError::Differs { difference, .. } = load(&client, &of(20)).await.unwrap_err() else { panic!("it differs") };
+    assert_eq!(difference.number, 11);
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_hold_the_guarantee_is_refused() {
+    let servers = Servers::one();
+    let client = servers.client().await;
+    let none = load(&client, &of(10)).await.unwrap_err();
+    assert_eq!(none, SeedError::NoStream { stream: "SEED".into() });
+    let mut config = seed_stream("SEED", 1);
+    config["allow_atomic"] = false.into();
+    create(&client, config).await;
+    assert!(matches!(load(&client, &of(10)).await.unwrap_err(), SeedError::Unfit { .. }));
+}
+
+#[tokio::test]
+async fn a_full_stream_refuses_and_keeps_whole_batches() {
+    let servers = Servers::one();
+    let client = servers.client().await;
+    let mut config = seed_stream("SEED", 1);
+    config["max_bytes"] = 1_000_000.into();
+    create(&client, config).await;
+    let full = load(&client, &of(5_000)).await.unwrap_err();
+    assert!(matches!(full, SeedError::Refused { .. }), "{full}");
+    let stored = seed::check(&client, API, &of(5_000), Depth::Full).await.unwrap();
+    assert_eq!(stored % 1_000, 0);
+}
+
+#[tokio::test]
+async fn two_seeders_at_once_store_one_set() {
+    for servers in [Servers::one(), Servers::three()] {
+        let (one, two) = (servers.client().await, servers.client().await);
+        create(&one, seed_stream("SEED", servers.members.len())).await;
+        let seed = of(20_000);
+        let (first, second) = tokio::join!(load(&one, &seed), load(&two, &seed));
+        first.unwrap();
+        second.unwrap();
+        complete(&one, &seed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_loses_its_leader_is_loaded_once() {
+    let mut servers = Servers::three();
+    let client = servers.client().await;
+    create(&client, seed_stream("SEED", 3)).await;
+    let seed = std::sync::Arc::new(of(30_000));
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (loading, set) = (client.clone(), seed.clone());
+    let load = tokio::spawn(async move { seed::load(&loading, API, &set, |progress| drop(tell.send(progress.stored))).await });
+    while told.recv().await.is_some_and(|stored| stored < 5_000) {}
+    let leader = leader(&client).await;
+    servers.members[leader].kill();
+    let loaded = load.await.unwrap().unwrap();
+    servers.members[leader].start();
+    assert_eq!(loaded.total, 30_000);
+    complete(&client, &seed).await;
+}
+
+/// The number of the member that leads the stream.
+async fn leader(client: &async_nats::Client) -> usize {
+    let reply = client.request("$JS.API.STREAM.INFO.SEED", "".into()).await.unwrap();
+    let info: serde_json::Value = serde_json::from_slice(&reply.payload).unwrap();
+    info["cluster"]["leader"].as_str().unwrap()[1..].parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_and_comes_back_is_loaded_once() {
+    let mut servers = Servers::one();
+    let client = servers.client().await;
+    create(&client, seed_stream("SEED", 1)).await;
+    let seed = std::sync::Arc::new(of(30_000));
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (loading, set) = (client.clone(), seed.clone());
+    let load = tokio::spawn(async move { seed::load(&loading, API, &set, |progress| drop(tell.send(progress.stored))).await });
+    for at in [5_000, 15_000] {
+        while told.recv().await.is_some_and(|stored| stored < at) {}
+        servers.members[0].kill();
+        servers.members[0].start();
+    }
+    assert_eq!(load.await.unwrap().unwrap().total, 30_000);
+    complete(&client, &seed).await;
+}

@@ -1,0 +1,128 @@
+//! Real nats-servers for a test: one, or a cluster of three; on free loopback ports, gone with the test.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+pub struct Servers {
+    pub dir: tempfile::TempDir,
+    pub members: Vec<Server>,
+}
+
+pub struct Server {
+    pub port: u16,
+    config: PathBuf,
+    child: Option<Child>,
+}
+
+impl Server {
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub fn start(&mut self) {
+        let mut command = Command::new("nats-server");
+        command.arg("-c").arg(&self.config).stdout(Stdio::null()).stderr(Stdio::null());
+        self.child = Some(command.spawn().expect("nats-server is on PATH"));
+    }
+
+    /// `kill -9`
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it runs");
+            child.wait().expect("it ran");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// `count` different ports that are free now.
+fn ports(count: usize) -> Vec<u16> {
+    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    held.iter().map(|held| held.local_addr().expect("bound").port()).collect()
+}
+
+impl Servers {
+    pub fn one() -> Self {
+        Self::start(1)
+    }
+
+    pub fn three() -> Self {
+        Self::start(3)
+    }
+
+    fn start(count: usize) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let ports = ports(2 * count);
+        let (clients, routes) = ports.split_at(count);
+        let urls: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let member = |index: usize| {
+            let mut config = serde_json::json!({
+                "server_name": format!("s{index}"),
+                "listen": format!("127.0.0.1:{}", clients[index]),
+                "jetstream": { "store_dir": dir.path().join(format!("s{index}")) },
+            });
+            if count > 1 {
+                config["cluster"] = serde_json::json!({
+                    "name": "c", "listen": format!("127.0.0.1:{}", routes[index]), "routes": urls,
+                });
+            }
+            let path = dir.path().join(format!("s{index}.json"));
+            std::fs::write(&path, config.to_string()).expect("written");
+            let mut server = Server { port: clients[index], config: path, child: None };
+            server.start();
+            server
+        };
+        let members = (0..count).map(member).collect();
+        Self { dir, members }
+    }
+
+    /// A connection that may roam over all members, made as soon as one is there.
+    pub async fn client(&self) -> async_nats::Client {
+        connect(&self.members.iter().map(Server::url).collect::<Vec<_>>().join(",")).await
+    }
+}
+
+pub async fn connect(urls: &str) -> async_nats::Client {
+    let urls: Vec<async_nats::ServerAddr> = urls.split(',').map(|url| url.parse().expect("a URL")).collect();
+    let options = async_nats::ConnectOptions::new().retry_on_initial_connect();
+    let client = options.connect(urls).await.expect("retried");
+    let end = Instant::now() + DEADLINE;
+    while client.connection_state() != async_nats::connection::State::Connected {
+        assert!(Instant::now() < end, "no connection");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    client
+}
+
+/// Creates a stream, again and again until the cluster has a leader for it.
+pub async fn create(client: &async_nats::Client, config: serde_json::Value) {
+    let subject = format!("$JS.API.STREAM.CREATE.{}", config["name"].as_str().expect("a name"));
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let reply = client.request(subject.clone(), config.to_string().into()).await;
+        let reply = reply.map(|message| serde_json::from_slice::<serde_json::Value>(&message.payload).expect("JSON"));
+        match reply {
+            Ok(reply) if reply.get("error").is_none() => return,
+            Ok(reply) => assert!(Instant::now() < end, "{reply}"),
+            Err(error) => assert!(Instant::now() < end, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The configuration of a stream that only the seeder writes.
+pub fn seed_stream(name: &str, replicas: usize) -> serde_json::Value {
+    serde_json::json!({
+        "name": name, "subjects": ["seed.x.s.>"], "num_replicas": replicas, "allow_atomic": true,
+        "deny_delete": true, "deny_purge": true, "discard": "new", "retention": "limits", "storage": "file",
+    })
+}
