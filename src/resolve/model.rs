@@ -74,6 +74,8 @@ pub struct Machine {
     /// All modules, imports first, each once.
     pub modules: Vec<ModuleName>,
     pub options: Options,
+    /// Templates of its modules: file name → text. Shared by machines with the same modules.
+    pub templates: Arc<BTreeMap<Box<str>, Arc<str>>>,
     /// Where each option's value was written.
     pub origins: Origins,
     /// The machine's file.
