@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -129,6 +130,25 @@ fn the_paths_of_the_flake_exist() {
     for path in paths.into_iter().filter(|path| !["./.", "./identity"].contains(path)) {
         assert!(root().join(path).exists(), "flake.nix names {path}, which does not exist");
     }
+}
+
+/// The verbs that the README shows, tried for their help.
+#[test]
+fn every_verb_of_the_readme_exists() {
+    let text = read("README.md");
+    let verbs = text.split("`leafwright ").skip(1).filter_map(|rest| rest.split([' ', '`']).next());
+    let verbs: std::collections::BTreeSet<&str> = verbs.collect();
+    assert!(verbs.len() >= 6, "{verbs:?}");
+    let missing = |verb: &&str| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_leafwright")).args([verb, "--help"]).output().expect("leafwright runs");
+        !output.status.success()
+    };
+    // Without the feature `world` the verbs that touch servers are not there.
+    let pure = ["check", "build", "explain"];
+    let missing: Vec<&str> =
+        verbs.into_iter().filter(|verb| cfg!(feature = "world") || pure.contains(verb)).filter(missing).collect();
+    assert!(missing.is_empty(), "the README shows verbs that do not exist: {missing:?}");
 }
 
 #[test]
