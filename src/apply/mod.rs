@@ -3,8 +3,10 @@
 //! Refuses: choices, plans that hold a refusal, plans made against another world, and calling a half success a success.
 
 pub mod journal;
+pub mod live;
 
 pub use journal::Journal;
+pub use live::{Closures, Live};
 
 use crate::host::World;
 use crate::host::world::Load;
@@ -62,6 +64,10 @@ pub async fn run<W: World>(
     let of = plan.steps.len();
     let unwritten = |done| move |error| Failure::Journal { done, of, error };
     if of == 0 {
+        // What an earlier run was stopped in turns out to be done.
+        if journal.is_unfinished() {
+            journal.end().map_err(unwritten(0))?;
+        }
         return Ok(Done { steps: 0 });
     }
     journal.begin(plan).map_err(unwritten(0))?;

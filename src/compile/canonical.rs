@@ -28,7 +28,7 @@ pub struct Refused {
 }
 
 pub fn print(value: &Value, dialect: Dialect) -> Result<Printed, Refused> {
-    let mut printer = Printer { dialect, printed: Printed::default(), path: vec![] };
+    let mut printer = Printer { dialect, printed: Printed::default(), path: vec![], line: String::new() };
     printer.value(value)?;
     printer.end_line();
     Ok(printer.printed)
@@ -75,6 +75,8 @@ struct Printer {
     dialect: Dialect,
     printed: Printed,
     path: Vec<String>,
+    /// The path of what stands on the current line.
+    line: String,
 }
 
 impl Printer {
@@ -105,6 +107,7 @@ impl Printer {
             self.next_line(place, depth);
             // Lists have no names; a mark keeps the depth and is left out of the paths.
             self.path.push(String::new());
+            self.mark();
             self.value(item)?;
             self.path.pop();
         }
@@ -120,6 +123,7 @@ impl Printer {
         for (place, key) in keys.into_iter().enumerate() {
             self.next_line(place, depth);
             self.path.push(key.clone());
+            self.mark();
             self.string(key)?;
             self.printed.text.push_str(": ");
             self.value(&map[key])?;
@@ -154,27 +158,28 @@ impl Printer {
 
     fn close(&mut self, bracket: char, depth: usize) {
         self.end_line();
+        self.mark();
         self.printed.text.push_str(&"  ".repeat(depth));
         self.printed.text.push(bracket);
     }
 
-    /// Ends the line; what stood on it is the path now, or of the value just left (its last line is its own).
     fn end_line(&mut self) {
         self.printed.text.push('\n');
-        let line = self.printed.text.trim_end_matches('\n').rsplit('\n').next().unwrap_or("").trim_start();
-        let mut path: Vec<&str> = self.path.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-        let key = line.strip_prefix('"').and_then(|rest| rest.split_once("\": ")).map(|(key, _)| key);
-        if let Some(key) = key
-            && path.last() != Some(&key)
-        {
-            path.push(key);
-        }
-        self.printed.paths.push(path.join("."));
+        self.printed.paths.push(std::mem::take(&mut self.line));
+    }
+
+    /// What stands on the line that was begun.
+    fn mark(&mut self) {
+        self.line = self.dotted();
+    }
+
+    fn dotted(&self) -> String {
+        let parts: Vec<&str> = self.path.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+        parts.join(".")
     }
 
     fn refused(&self, message: &str) -> Refused {
-        let path: Vec<&str> = self.path.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-        Refused { path: path.join("."), message: message.to_owned() }
+        Refused { path: self.dotted(), message: message.to_owned() }
     }
 }
 

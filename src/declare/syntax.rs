@@ -38,10 +38,10 @@ pub(super) fn parse(id: SourceId, text: &str, report: &mut Report) -> (Table, So
     parse_document(&tokens, &mut receiver, &mut errors);
     drop(tokens);
     let found = Report::default();
-    let mut builder = Builder { id, source, events: &events, at: 0, errors, found, merged: false };
+    let mut builder = Builder { id, source, events: &events, at: 0, errors, found, merged: false, lost: false };
     let root = builder.document();
-    let Builder { errors, found, .. } = builder;
-    let soundness = if errors.is_empty() && found.is_empty() { Soundness::Sound } else { Soundness::Recovered };
+    let Builder { errors, found, lost, .. } = builder;
+    let soundness = if errors.is_empty() && !lost { Soundness::Sound } else { Soundness::Recovered };
     if text.starts_with('\u{feff}') {
         let span = Span::new(id, 0..3);
         report.push(Diagnostic::error(NEWER, span, "the file begins with a byte order mark").help("save it as UTF-8 without one"));
@@ -114,6 +114,8 @@ struct Builder<'i, 'e> {
     found: Report,
     /// The present table was already defined: said once at its header, not again at each of its keys.
     merged: bool,
+    /// Keys went nowhere, because the table that they name is none.
+    lost: bool,
 }
 
 impl<'i> Builder<'i, '_> {
@@ -193,6 +195,7 @@ impl<'i> Builder<'i, '_> {
                 let mergeable = matches!((&node, kind), (Node::Table(_), EventKind::StdTableOpen));
                 self.duplicate(&key, again);
                 self.merged = mergeable;
+                self.lost |= !mergeable;
                 return mergeable.then_some(index);
             }
         }
@@ -221,6 +224,7 @@ impl<'i> Builder<'i, '_> {
                 let message = format!("`{}` is {what} already and cannot be extended here", key.value);
                 let diagnostic = Diagnostic::error(DUPLICATE, key.span, message).also(entry.key.span, "first defined here");
                 self.found.push(diagnostic);
+                self.lost = true;
                 None
             }
         }

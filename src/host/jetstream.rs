@@ -92,6 +92,22 @@ pub struct JetStream {
     prefix: String,
 }
 
+/// What must be found when it is read back.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    Stream(&'a StreamConfig),
+    Consumer(&'a str, &'a ConsumerConfig),
+}
+
+impl std::fmt::Display for Wanted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Wanted::Stream(config) => write!(f, "stream {}", config.name),
+            Wanted::Consumer(stream, config) => write!(f, "consumer {} of {stream}", config.durable_name),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Refusal {
     code: u16,
@@ -236,13 +252,13 @@ impl JetStream {
         if self.stream(&config.name).await?.is_none() {
             self.change(&format!("STREAM.CREATE.{}", config.name), &stream_request(config)).await?;
         }
-        self.prove_stream(config).await
+        self.prove(Wanted::Stream(config)).await
     }
 
     /// Updates in place what differs; an update that changes nothing is never sent.
     pub async fn update_stream(&self, config: &StreamConfig) -> Result<(), ApiError> {
         self.change(&format!("STREAM.UPDATE.{}", config.name), &stream_request(config)).await?;
-        self.prove_stream(config).await
+        self.prove(Wanted::Stream(config)).await
     }
 
     pub async fn create_consumer(&self, stream: &str, config: &ConsumerConfig) -> Result<(), ApiError> {
@@ -250,13 +266,13 @@ impl JetStream {
             let call = format!("CONSUMER.CREATE.{stream}.{}", config.durable_name);
             self.change(&call, &consumer_request(stream, config, "create")).await?;
         }
-        self.prove_consumer(stream, config).await
+        self.prove(Wanted::Consumer(stream, config)).await
     }
 
     pub async fn update_consumer(&self, stream: &str, config: &ConsumerConfig) -> Result<(), ApiError> {
         let call = format!("CONSUMER.CREATE.{stream}.{}", config.durable_name);
         self.change(&call, &consumer_request(stream, config, "update")).await?;
-        self.prove_consumer(stream, config).await
+        self.prove(Wanted::Consumer(stream, config)).await
     }
 
     /// A late or lost answer is no failure yet: what is read back decides.
@@ -267,41 +283,32 @@ impl JetStream {
         }
     }
 
-    async fn prove_stream(&self, config: &StreamConfig) -> Result<(), ApiError> {
-        let object = format!("stream {}", config.name);
-        self.prove(object, async || {
-            let observed = self.stream(&config.name).await?;
-            Ok(observed.map(|observed| streams::diff(config, &observed.config)))
-        })
-        .await
-    }
-
-    async fn prove_consumer(&self, stream: &str, config: &ConsumerConfig) -> Result<(), ApiError> {
-        let object = format!("consumer {} of {stream}", config.durable_name);
-        self.prove(object, async || {
-            let observed = self.consumer(stream, &config.durable_name).await?;
-            Ok(observed.map(|observed| consumers::diff(config, &observed.config)))
-        })
-        .await
-    }
-
-    /// Reads back until it is as sent: in a cluster, INFO may be answered by a follower that is a moment behind.
-    async fn prove(
-        &self,
-        object: String,
-        read: impl AsyncFn() -> Result<Option<Change>, ApiError>,
-    ) -> Result<(), ApiError> {
+    /// Reads back until it is as sent: in a cluster, INFO may be answered by one who is a moment behind.
+    async fn prove(&self, wanted: Wanted<'_>) -> Result<(), ApiError> {
         let since = Instant::now();
         loop {
-            match read().await? {
+            let late = since.elapsed() > ANSWER;
+            match self.difference(wanted).await? {
                 Some(change) if change.is_empty() => return Ok(()),
-                Some(change) if since.elapsed() > ANSWER => return Err(ApiError::Differs { object, change: Box::new(change) }),
-                None if since.elapsed() > ANSWER => {
-                    return Err(ApiError::Broken { subject: self.prefix.clone(), why: format!("{object} is not there") });
+                Some(change) if late => return Err(ApiError::Differs { object: wanted.to_string(), change: Box::new(change) }),
+                None if late => {
+                    return Err(ApiError::Broken { subject: self.prefix.clone(), why: format!("{wanted} is not there") });
                 }
                 _ => tokio::time::sleep(PAUSE).await,
             }
         }
+    }
+
+    async fn difference(&self, wanted: Wanted<'_>) -> Result<Option<Change>, ApiError> {
+        Ok(match wanted {
+            Wanted::Stream(config) => {
+                self.stream(&config.name).await?.map(|observed| streams::diff(config, &observed.config))
+            }
+            Wanted::Consumer(stream, config) => {
+                let observed = self.consumer(stream, &config.durable_name).await?;
+                observed.map(|observed| consumers::diff(config, &observed.config))
+            }
+        })
     }
 
     fn observed_stream(&self, call: &str, info: StreamInfo) -> Result<ObservedStream, ApiError> {

@@ -4,14 +4,14 @@
 
 pub mod ca;
 pub mod closure;
-pub mod keys;
-pub mod nats_server;
-pub mod process;
 pub mod fake;
 pub mod jetstream;
+pub mod keys;
 pub mod monitor;
-pub mod world;
+pub mod nats_server;
+pub mod process;
 mod provision;
+pub mod world;
 
 pub use provision::provision;
 pub use world::World;

@@ -1,4 +1,4 @@
-//! The door: what can be done to the world, one call an effect. A real one is `apply::Live`, one in memory is `host::fake`.
+//! The door: what can be done to the world, one call an effect. The real one is `apply::Live`, one in memory is `host::fake`.
 //!
 //! Refuses: deciding. Each call does what its arguments say, whole, or fails.
 

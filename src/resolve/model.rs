@@ -87,6 +87,8 @@ pub struct Machine {
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
     pub places: Arc<BTreeMap<Box<str>, Span>>,
+    /// The same, of the layers that machines share; `places` speaks first.
+    pub base: Arc<BTreeMap<Box<str>, Span>>,
     pub fallback: Option<Span>,
 }
 
@@ -95,7 +97,7 @@ impl Origins {
     pub fn of(&self, path: &str) -> Option<Span> {
         let mut path = path;
         loop {
-            if let Some(span) = self.places.get(path) {
+            if let Some(span) = self.places.get(path).or_else(|| self.base.get(path)) {
                 return Some(*span);
             }
             match path.rfind('.') {
