@@ -89,7 +89,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Build(args) => build::run(args, &read_domain(cli)?),
         #[cfg(feature = "world")]
         Verb::Up(args) => up::run(args, &find_root(cli)?),
-        Verb::Explain(args) => explain::run(args),
+        Verb::Explain(args) => explain::run(args, || read_domain(cli)),
     }
 }
 
