@@ -38,11 +38,21 @@ pub use link::Linked;
 pub use permissions::{Rights, of_domain as permissions};
 
 use crate::diag::{Checked, Report};
-use crate::identity::PublicIdentity;
+use crate::identity::{PublicIdentity, Wanted};
 use crate::name::MachineName;
 use crate::resolve::{Domain, Machine};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What must be signed: the rights of every user, and the names that the certificates of the cluster's members stand for.
+pub fn wanted(domain: &Domain) -> Wanted {
+    let linked = Linked::new(domain);
+    let members = linked.members().map(|member| {
+        let names = BTreeSet::from([member.options.network.host.clone(), member.name.to_string()]);
+        (member.name.clone(), names)
+    });
+    Wanted { domain: domain.name.clone(), account: domain.account.clone(), servers: members.collect(), users: permissions(domain) }
+}
 
 /// Everything that follows from the declarations.
 #[derive(Clone, Debug)]
