@@ -8,6 +8,7 @@ use super::fit::{self, Fit};
 use super::layers::{BlockId, Class, Condition, Def, Ground, Layer, Node, Rank, What, push};
 use crate::declare::nearest;
 use super::schema::{BUILT_IN, Default, Shape, inside};
+use super::shared::{Recorder, Shared, is_own};
 use super::types::Type;
 use super::val::Val;
 use crate::declare::Value;
@@ -84,6 +85,11 @@ pub struct Evaluation<'e, 'a> {
     pub report: Report,
     /// Winning definitions that are not the same for every machine of the base.
     pub places: BTreeMap<Box<str>, Span>,
+    /// What the base has worked out, and the options of which the machine says something itself.
+    pub shared: Option<&'e Shared>,
+    pub touched: BTreeSet<&'a str>,
+    /// Set while a base is evaluated.
+    pub recorder: Option<Recorder>,
     conditions: Vec<&'e Condition<'a>>,
     switches: Vec<Switch>,
     memo: BTreeMap<Box<str>, Memo>,
@@ -108,6 +114,9 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             origin,
             report: Report::default(),
             places: BTreeMap::new(),
+            shared: None,
+            touched: BTreeSet::new(),
+            recorder: None,
             conditions,
             switches,
             memo: BTreeMap::new(),
@@ -477,8 +486,16 @@ impl<'e, 'a> Evaluation<'e, 'a> {
 
     /// Evaluates a written value once, and notices when it needs itself.
     fn written(&mut self, path: &str, kind: &'a Type, written: &Spanned<Value>, memo: &str) -> Out {
+        if let Some(out) = self.shared.and_then(|shared| shared.value(memo, &self.touched)) {
+            return out.clone();
+        }
         match self.memo.get(memo) {
-            Some(Memo::Done(out)) => return out.clone(),
+            Some(Memo::Done(out)) => {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.again(memo);
+                }
+                return out.clone();
+            }
             Some(Memo::Running) => {
                 self.cycle(path);
                 return Out::Failed;
@@ -486,6 +503,9 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             None => {}
         }
         self.memo.insert(memo.into(), Memo::Running);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin();
+        }
         self.stack.push(Edge { name: path.to_owned(), span: self.blame(written.span) });
         let mut report = Report::default();
         let declared = self.ground.declared;
@@ -501,6 +521,9 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             Some(value) => Out::Value(value),
             None => Out::Failed,
         };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end_value(memo, &out);
+        }
         self.memo.insert(memo.into(), Memo::Done(out.clone()));
         out
     }
@@ -568,6 +591,11 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             return self.keys.last().map_or(Out::Absent, |key| Out::Value(Val::Text(key.clone())));
         }
         if let Some(value) = self.fact(&slot.keys) {
+            if let Some(recorder) = &mut self.recorder
+                && is_own(&slot.keys[0], slot.keys.get(1).map(|key| &**key))
+            {
+                recorder.read_own();
+            }
             return Out::Value(value);
         }
         let outer = std::mem::take(&mut self.keys);
@@ -606,7 +634,12 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             spot = match spot {
                 Spot::Group(group) => match group.get(key) {
                     Some(Shape::Group(inner)) => Spot::Group(inner),
-                    Some(Shape::Option(decl)) => Spot::Typed(&decl.kind, decl.default.as_ref()),
+                    Some(Shape::Option(decl)) => {
+                        if let Some(recorder) = &mut self.recorder {
+                            recorder.read(&decl.path);
+                        }
+                        Spot::Typed(&decl.kind, decl.default.as_ref())
+                    }
                     None => return Out::Absent,
                 },
                 Spot::Typed(kind, default) => {
@@ -641,7 +674,12 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             push(&mut path, key);
         }
         match spot {
-            Spot::Group(group) => self.group(&mut path, group, node),
+            Spot::Group(group) => {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.read_own();
+                }
+                self.group(&mut path, group, node)
+            }
             Spot::Typed(kind, default) => self.typed(&mut path, kind, node, cut, &[], default),
         }
     }
@@ -652,6 +690,14 @@ impl<'e, 'a> Evaluation<'e, 'a> {
     pub fn is_on(&mut self, block: BlockId) -> bool {
         let BlockId(number @ 1..) = block else { return true };
         let at = number as usize - 1;
+        if self.switches[at] == Switch::Unknown
+            && let Some(on) = self.shared.and_then(|shared| shared.switch(at, &self.touched))
+        {
+            self.switches[at] = if on { Switch::On } else { Switch::Off };
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.switch_again(at);
+        }
         match self.switches[at] {
             Switch::On => return true,
             Switch::Off => return false,
@@ -662,6 +708,9 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             Switch::Unknown => {}
         }
         self.switches[at] = Switch::Running;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin();
+        }
         let condition = self.conditions[at];
         let span = condition.text.span;
         self.stack.push(Edge { name: format!("when {}", condition.text.value), span });
@@ -670,6 +719,13 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         self.keys = outer;
         self.stack.pop();
         self.switches[at] = if holds == Some(true) { Switch::On } else { Switch::Off };
+        if let Some(recorder) = &mut self.recorder {
+            // A condition that failed is evaluated, and reported, by every machine.
+            if holds.is_none() {
+                recorder.read_own();
+            }
+            recorder.end_switch(at, holds == Some(true));
+        }
         holds == Some(true)
     }
 

@@ -5,12 +5,13 @@
 use super::codes;
 use super::expr::{ExprFault, Expressions, Parsed, Slot, Template};
 use super::fit::{self, Fit, has_expression, key_of, report_fault, unknown_field};
-use super::schema::{At, Schema, Shape, inside};
+use super::schema::{At, Decl, Default, Schema, Shape, fields_of, inside};
 use super::types::Type;
 use super::val::{Val, path_key};
 use crate::declare::{Body, Check, Declared, Entry, Table, Value};
 use crate::diag::{Diagnostic, Report, Span, Spanned};
-use std::collections::BTreeMap;
+use crate::name::ModuleName;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Who speaks; weakest first.
@@ -119,6 +120,8 @@ pub struct Layers<'a> {
     pub root: Node<'a>,
     pub conditions: Vec<Condition<'a>>,
     pub checks: Vec<PlacedCheck<'a>>,
+    /// Options of which a machine's own file, or the foreground, says something.
+    pub touched: BTreeSet<&'a str>,
 }
 
 /// What is needed to lay bodies.
@@ -127,6 +130,16 @@ pub struct Ground<'a> {
     pub schema: &'a Schema,
     pub declared: &'a Declared,
     pub expressions: &'a Expressions,
+    /// Options that modules declare, those of this machine and all others: path and module.
+    pub others: &'a [(&'a str, &'a ModuleName)],
+}
+
+impl<'a> Ground<'a> {
+    /// The module that declares an option at, above or below a path.
+    fn declarer(&self, path: &str) -> Option<&'a ModuleName> {
+        let within = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.others.iter().find(|(option, _)| within(option, path) || within(path, option)).map(|(_, module)| *module)
+    }
 }
 
 /// The names that expressions may use besides options and `key`.
@@ -143,6 +156,7 @@ struct Lay<'l, 'a> {
     block: BlockId,
     /// Paths that the block sets, if it has a `when`.
     sets: Vec<(String, Span)>,
+    touched: BTreeSet<&'a str>,
 }
 
 /// Lays a body over what is there already.
@@ -161,7 +175,7 @@ pub fn lay<'a>(layers: &mut Layers<'a>, body: &'a Body, layer: Layer, ground: Gr
         let weakest = if layer == Layer::Module { Layer::ModuleDefault } else { layer };
         // What `up` generates holds whatever was written, forced or not.
         let settings = if layer == Layer::Foreground { Class::Force } else { Class::Settings };
-        let mut lay = Lay { ground, report, rank: Rank { class: settings, layer }, block: id, sets: vec![] };
+        let mut lay = Lay { ground, report, rank: Rank { class: settings, layer }, block: id, sets: vec![], touched: BTreeSet::new() };
         for (rank, table) in [
             (Rank { class: Class::Default, layer: weakest }, &block.default),
             (Rank { class: settings, layer }, &block.settings),
@@ -173,6 +187,7 @@ pub fn lay<'a>(layers: &mut Layers<'a>, body: &'a Body, layer: Layer, ground: Gr
         lay.rank = Rank { class: Class::Settings, layer };
         lay.remove(&mut layers.root, At::Group(&ground.schema.roots), &mut String::new(), &block.remove);
         let sets = std::mem::take(&mut lay.sets);
+        layers.touched.append(&mut lay.touched);
         if let (Some(when), BlockId(number @ 1..)) = (&block.when, id) {
             let condition = &layers.conditions[number as usize - 1];
             reads_itself(when, &condition.template, &sets, report);
@@ -195,6 +210,29 @@ fn condition<'a>(when: &'a Spanned<Box<str>>, ground: Ground<'a>, report: &mut R
 
 fn condition_of(text: &Spanned<Box<str>>, ground: Ground, report: &mut Report) -> Option<Arc<Template>> {
     checked(ground.expressions.condition(&text.value), text.span, &text.value, Place::Outside, ground, report)
+}
+
+/// The defaults that modules give to their options may read what there is, as everything else.
+pub fn check_defaults(schema: &Schema, ground: Ground, report: &mut Report) {
+    fn walk(decl: &Decl, ground: Ground, report: &mut Report) {
+        if let Some(Default::Written(written)) = &decl.default {
+            sound(&written.value, written.span, Place::InEntry, ground, report);
+        }
+        fields_of(&decl.kind).into_iter().for_each(|field| walk(field, ground, report));
+    }
+    schema.all().iter().filter(|decl| !decl.is_core()).for_each(|decl| walk(decl, ground, report));
+}
+
+/// Are all expressions in the value sound?
+fn sound(value: &Value, span: Span, place: Place, ground: Ground, report: &mut Report) -> bool {
+    match value {
+        Value::Text(text) if text.contains("${") => checked(ground.expressions.template(text), span, text, place, ground, report).is_some(),
+        Value::List(items) => items.iter().fold(true, |all, item| sound(&item.value, item.span, place, ground, report) && all),
+        Value::Table(table) => {
+            table.entries.iter().fold(true, |all, entry| sound(&entry.value.value, entry.value.span, place, ground, report) && all)
+        }
+        _ => true,
+    }
 }
 
 fn say(text: &Spanned<Box<str>>, ground: Ground, report: &mut Report) {
@@ -280,8 +318,11 @@ impl<'a> Lay<'_, 'a> {
         for entry in &table.entries {
             let before = push(path, &entry.key.value);
             match group.get(&*entry.key.value) {
-                None => self.report.push(self.ground.schema.unknown(path, &entry.key, At::Group(group))),
-                Some(Shape::Option(decl)) => self.value(node.child(&entry.key.value), &decl.kind, path, entry),
+                None => self.unknown(path, &entry.key, At::Group(group)),
+                Some(Shape::Option(decl)) => {
+                    self.touch(&decl.path);
+                    self.value(node.child(&entry.key.value), &decl.kind, path, entry);
+                }
                 Some(Shape::Group(inner)) => match &entry.value.value {
                     Value::Table(table) => self.group(node.child(&entry.key.value), inner, path, table),
                     other => self.report.push(
@@ -292,6 +333,19 @@ impl<'a> Lay<'_, 'a> {
                 },
             }
             path.truncate(before);
+        }
+    }
+
+    /// What the domain, a zone or a hardware profile says to machines that have a module is not said to the others.
+    fn unknown(&mut self, path: &str, key: &Spanned<Box<str>>, at: At<'_>) {
+        let shared = matches!(self.rank.layer, Layer::Domain | Layer::Zone | Layer::Hardware);
+        match self.ground.declarer(path) {
+            Some(_) if shared => {}
+            Some(module) => self.report.push(
+                Diagnostic::error(codes::UNKNOWN_OPTION, key.span, format!("there is no option `{path}` without the module `{module}`"))
+                    .help(format!("add \"{module}\" to `configuration`, or to the `imports` of a module")),
+            ),
+            None => self.report.push(self.ground.schema.unknown(path, key, at)),
         }
     }
 
@@ -334,7 +388,7 @@ impl<'a> Lay<'_, 'a> {
         let written = &entry.value;
         if has_expression(&written.value) {
             let place = if path.contains('.') { Place::InEntry } else { Place::Outside };
-            if self.expressions(&written.value, written.span, place) {
+            if sound(&written.value, written.span, place, self.ground, self.report) {
                 self.define(node, written.span, What::Written(written), path);
             }
             return;
@@ -343,20 +397,6 @@ impl<'a> Lay<'_, 'a> {
         let mut cx = Fit { declared: self.ground.declared, report: self.report, evaluate: &mut none };
         if let Some(value) = fit::fit(path, written, kind, &mut cx) {
             self.define(node, written.span, What::Value(value), path);
-        }
-    }
-
-    /// Are all expressions in the value sound?
-    fn expressions(&mut self, value: &Value, span: Span, place: Place) -> bool {
-        match value {
-            Value::Text(text) if text.contains("${") => {
-                checked(self.ground.expressions.template(text), span, text, place, self.ground, self.report).is_some()
-            }
-            Value::List(items) => items.iter().fold(true, |sound, item| self.expressions(&item.value, item.span, place) && sound),
-            Value::Table(table) => {
-                table.entries.iter().fold(true, |sound, entry| self.expressions(&entry.value.value, entry.value.span, place) && sound)
-            }
-            _ => true,
         }
     }
 
@@ -371,12 +411,23 @@ impl<'a> Lay<'_, 'a> {
         node.defs.push(Def { rank: self.rank, block: self.block, span, what });
     }
 
+    fn touch(&mut self, option: &'a str) {
+        if self.rank.layer >= Layer::Machine {
+            self.touched.insert(option);
+        }
+    }
+
     /// `[remove]`: tables lead to an option, lists name what goes.
     fn remove(&mut self, node: &mut Node<'a>, at: At<'a>, path: &mut String, table: &'a Table) {
         for entry in &table.entries {
             let before = push(path, &entry.key.value);
+            if let At::Group(group) = at
+                && let Some(Shape::Option(decl)) = group.get(&*entry.key.value)
+            {
+                self.touch(&decl.path);
+            }
             match (at.step(&entry.key.value), &entry.value.value) {
-                (None, _) => self.report.push(self.ground.schema.unknown(path, &entry.key, at)),
+                (None, _) => self.unknown(path, &entry.key, at),
                 (Some(next), Value::Table(inner)) => self.remove(node.child(&entry.key.value), next, path, inner),
                 (Some(next), Value::List(items)) => self.remove_items(node.child(&entry.key.value), next, path, items),
                 (Some(_), other) => self.report.push(
