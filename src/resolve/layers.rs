@@ -160,7 +160,7 @@ struct Lay<'l, 'a> {
 }
 
 /// Lays a body over what is there already.
-pub fn lay<'a>(layers: &mut Layers<'a>, body: &'a Body, layer: Layer, ground: Ground<'a>, report: &mut Report) {
+pub fn lay<'a>(layers: &mut Layers<'a>, (layer, body): (Layer, &'a Body), ground: Ground<'a>, report: &mut Report) {
     for block in &body.blocks {
         let condition = block.when.as_ref().map(|when| condition(when, ground, report));
         let id = match condition {
@@ -209,14 +209,14 @@ fn condition<'a>(when: &'a Spanned<Box<str>>, ground: Ground<'a>, report: &mut R
 }
 
 fn condition_of(text: &Spanned<Box<str>>, ground: Ground, report: &mut Report) -> Option<Arc<Template>> {
-    checked(ground.expressions.condition(&text.value), text.span, &text.value, Place::Outside, ground, report)
+    checked(ground.expressions.condition(&text.value), (&text.value, text.span, Place::Outside), ground, report)
 }
 
 /// The defaults that modules give to their options may read what there is, as everything else.
 pub fn check_defaults(schema: &Schema, ground: Ground, report: &mut Report) {
     fn walk(decl: &Decl, ground: Ground, report: &mut Report) {
         if let Some(Default::Written(written)) = &decl.default {
-            sound(&written.value, written.span, Place::InEntry, ground, report);
+            sound(written, Place::InEntry, ground, report);
         }
         fields_of(&decl.kind).into_iter().for_each(|field| walk(field, ground, report));
     }
@@ -224,20 +224,20 @@ pub fn check_defaults(schema: &Schema, ground: Ground, report: &mut Report) {
 }
 
 /// Are all expressions in the value sound?
-fn sound(value: &Value, span: Span, place: Place, ground: Ground, report: &mut Report) -> bool {
-    match value {
-        Value::Text(text) if text.contains("${") => checked(ground.expressions.template(text), span, text, place, ground, report).is_some(),
-        Value::List(items) => items.iter().fold(true, |all, item| sound(&item.value, item.span, place, ground, report) && all),
-        Value::Table(table) => {
-            table.entries.iter().fold(true, |all, entry| sound(&entry.value.value, entry.value.span, place, ground, report) && all)
+fn sound(written: &Spanned<Value>, place: Place, ground: Ground, report: &mut Report) -> bool {
+    match &written.value {
+        Value::Text(text) if text.contains("${") => {
+            checked(ground.expressions.template(text), (text, written.span, place), ground, report).is_some()
         }
+        Value::List(items) => items.iter().fold(true, |all, item| sound(item, place, ground, report) && all),
+        Value::Table(table) => table.entries.iter().fold(true, |all, entry| sound(&entry.value, place, ground, report) && all),
         _ => true,
     }
 }
 
 fn say(text: &Spanned<Box<str>>, ground: Ground, report: &mut Report) {
     if text.value.contains("${") {
-        let _ = checked(ground.expressions.template(&text.value), text.span, &text.value, Place::Outside, ground, report);
+        let _ = checked(ground.expressions.template(&text.value), (&text.value, text.span, Place::Outside), ground, report);
     }
 }
 
@@ -249,7 +249,7 @@ enum Place {
 }
 
 /// A parsed expression whose references all exist; faults are reported at their column.
-fn checked(parsed: Parsed, span: Span, text: &str, place: Place, ground: Ground, report: &mut Report) -> Option<Arc<Template>> {
+fn checked(parsed: Parsed, (text, span, place): (&str, Span, Place), ground: Ground, report: &mut Report) -> Option<Arc<Template>> {
     let template = match parsed {
         Ok(template) => template,
         Err(ExprFault { at, message, help }) => {
@@ -388,7 +388,7 @@ impl<'a> Lay<'_, 'a> {
         let written = &entry.value;
         if has_expression(&written.value) {
             let place = if path.contains('.') { Place::InEntry } else { Place::Outside };
-            if sound(&written.value, written.span, place, self.ground, self.report) {
+            if sound(written, place, self.ground, self.report) {
                 self.define(node, written.span, What::Written(written), path);
             }
             return;

@@ -31,19 +31,17 @@ pub struct Base<'a> {
 pub fn base<'a>(
     ground: Ground<'a>,
     modules: Vec<&'a Module>,
-    domain: &'a Domain,
-    zone: &'a declare::Zone,
-    hardware: &'a declare::Hardware,
+    (domain, followed): (&'a Domain, &Followed<'a>),
     report: &mut Report,
 ) -> Base<'a> {
     let mut layers = Layers::default();
     check_defaults(ground.schema, ground, report);
     for module in &modules {
-        lay(&mut layers, &module.body, Layer::Module, ground, report);
+        lay(&mut layers, (Layer::Module, &module.body), ground, report);
     }
-    lay(&mut layers, &domain.body, Layer::Domain, ground, report);
-    lay(&mut layers, &zone.body, Layer::Zone, ground, report);
-    lay(&mut layers, &hardware.body, Layer::Hardware, ground, report);
+    lay(&mut layers, (Layer::Domain, &domain.body), ground, report);
+    lay(&mut layers, (Layer::Zone, &followed.zone.body), ground, report);
+    lay(&mut layers, (Layer::Hardware, &followed.hardware.body), ground, report);
     let mut places = BTreeMap::new();
     collect_places(&layers.root, &mut String::new(), &mut places);
     let templates = modules.iter().flat_map(|module| &module.texts).map(|(name, text)| (name.clone(), text.clone()));
@@ -90,9 +88,9 @@ impl<'a> Subject<'a, '_> {
         let base = &self.base.layers;
         // Conditions of the base keep their numbers; those of the machine follow.
         let mut layers = Layers { root: base.root.clone(), conditions: base.conditions.clone(), ..Layers::default() };
-        lay(&mut layers, &self.machine.body, Layer::Machine, self.base.ground, report);
+        lay(&mut layers, (Layer::Machine, &self.machine.body), self.base.ground, report);
         if let Some(foreground) = self.foreground {
-            lay(&mut layers, foreground, Layer::Foreground, self.base.ground, report);
+            lay(&mut layers, (Layer::Foreground, foreground), self.base.ground, report);
         }
         layers
     }
@@ -141,8 +139,7 @@ pub fn evaluation<'e, 'a>(
     layers: &'e Layers<'a>,
     interpreter: &'e cel::Context<'static, 'static>,
 ) -> Evaluation<'e, 'a> {
-    let conditions = layers.conditions.iter().collect();
-    let mut evaluation = Evaluation::new(subject.base.ground, &layers.root, conditions, interpreter, subject.origin());
+    let mut evaluation = Evaluation::new(subject.base.ground, layers, interpreter, subject.origin());
     evaluation.facts = subject.facts();
     evaluation.touched.clone_from(&layers.touched);
     evaluation

@@ -228,7 +228,7 @@ impl<'a> Plans<'a> {
             }
             if !bases.contains_key(&key) {
                 let ground = self.ground(&self.schemas[&key.0]);
-                let base = machine::base(ground, closure.clone(), self.domain, followed.zone, followed.hardware, report);
+                let base = machine::base(ground, closure.clone(), (self.domain, &followed), report);
                 bases.insert(key.clone(), base);
             }
             subjects.push((machine, followed, key));
