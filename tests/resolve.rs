@@ -97,7 +97,8 @@ fn value(extra: Files, option: &str) -> String {
 fn check(extra: Files, option: &str, expect: &str) {
     let found = value(extra, option);
     // Several findings: the row names those it is about.
-    let fits = if expect.starts_with("LW") { found.lines().any(|line| line.starts_with(expect)) } else { found == expect };
+    let fits =
+        if expect.starts_with("LW") { found.lines().any(|line| line.starts_with(expect)) } else { found == expect };
     assert!(fits, "{extra:?}\n{option}\nexpected {expect}\nfound    {found}");
 }
 
@@ -122,7 +123,8 @@ fn the_stronger_layer_wins_in_every_pair() {
     for (weak, (weak_file, weak_table)) in LAYERS.iter().enumerate() {
         check(&[(weak_file, &table(weak_table, "number = 1"))], "t.number", "1");
         for (strong_file, strong_table) in &LAYERS[weak + 1..] {
-            let extra = [(*weak_file, table(weak_table, "number = 1")), (*strong_file, table(strong_table, "number = 2"))];
+            let extra =
+                [(*weak_file, table(weak_table, "number = 1")), (*strong_file, table(strong_table, "number = 2"))];
             let extra: Vec<(&str, &str)> = extra.iter().map(|(file, text)| (*file, text.as_str())).collect();
             check(&extra, "t.number", "2");
         }
@@ -159,26 +161,68 @@ fn merges_by_type() {
     let rows: &[(Files, &str, &str)] = &[
         // Lists: weakest layer first, then in import order; a default gives way as a whole.
         (&[], "t.list", r#"["built in"]"#),
-        (&[(b, "[settings.t]\nlist = [\"b\"]"), (a, "[settings.t]\nlist = [\"a\"]"), (pi, "[settings.t]\nlist = [\"pi\"]")], "t.list", r#"["a", "b", "pi"]"#),
+        (
+            &[
+                (b, "[settings.t]\nlist = [\"b\"]"),
+                (a, "[settings.t]\nlist = [\"a\"]"),
+                (pi, "[settings.t]\nlist = [\"pi\"]"),
+            ],
+            "t.list",
+            r#"["a", "b", "pi"]"#,
+        ),
         (&[(a, "[default.t]\nlist = [\"a\"]"), (pi, "[settings.t]\nlist = [\"pi\"]")], "t.list", r#"["pi"]"#),
         (&[(a, "[default.t]\nlist = [\"a\"]"), (pi, "[default.t]\nlist = [\"pi\"]")], "t.list", r#"["pi"]"#),
         (&[(a, "[default.t]\nlist = [\"a\"]"), (b, "[default.t]\nlist = [\"b\"]")], "t.list", r#"["a", "b"]"#),
         (&[(a, "[settings.t]\nlist = [\"a\"]"), (pi, "[force.t]\nlist = [\"pi\"]")], "t.list", r#"["pi"]"#),
         (&[(a, "[force.t]\nlist = [\"a\"]"), (pi, "[settings.t]\nlist = [\"pi\"]")], "t.list", r#"["a"]"#),
-        (&[(a, "[settings.t]\nlist = [\"a\", \"x\"]"), (pi, "[remove.t]\nlist = [\"x\"]\n[settings.t]\nlist = [\"x\"]")], "t.list", r#"["a", "x"]"#),
+        (
+            &[
+                (a, "[settings.t]\nlist = [\"a\", \"x\"]"),
+                (pi, "[remove.t]\nlist = [\"x\"]\n[settings.t]\nlist = [\"x\"]"),
+            ],
+            "t.list",
+            r#"["a", "x"]"#,
+        ),
         (&[(pi, "[remove.t]\nlist = [\"built in\"]")], "t.list", "[]"),
         // Sets: each element once, sorted.
         (&[(a, "[settings.t]\nset = [3, 1]"), (pi, "[settings.t]\nset = [1, 2]")], "t.set", "[1, 2, 3]"),
         // Maps and records: key by key; a default gives way leaf by leaf.
-        (&[(a, "[settings.t.map]\nx = \"a\""), (pi, "[settings.t.map]\ny = \"pi\"")], "t.map", r#"{ x = "a", y = "pi" }"#),
-        (&[(a, "[default.t.map]\nx = \"a\"\ny = \"a\""), (pi, "[settings.t.map]\ny = \"pi\"")], "t.map", r#"{ x = "a", y = "pi" }"#),
+        (
+            &[(a, "[settings.t.map]\nx = \"a\""), (pi, "[settings.t.map]\ny = \"pi\"")],
+            "t.map",
+            r#"{ x = "a", y = "pi" }"#,
+        ),
+        (
+            &[(a, "[default.t.map]\nx = \"a\"\ny = \"a\""), (pi, "[settings.t.map]\ny = \"pi\"")],
+            "t.map",
+            r#"{ x = "a", y = "pi" }"#,
+        ),
         (&[(a, "[settings.t.map]\nx = \"a\""), (pi, "[force.t]\nmap = { y = \"pi\" }")], "t.map", r#"{ y = "pi" }"#),
         (&[(a, "[settings.t.map]\nx = \"a\""), (pi, "[force.t.map]\ny = \"pi\"")], "t.map", r#"{ x = "a", y = "pi" }"#),
-        (&[(a, "[settings.t.map]\nx = \"a\""), (pi, "[remove.t]\nmap = [\"x\"]\n[settings.t.map]\nz = \"pi\"")], "t.map", r#"{ z = "pi" }"#),
+        (
+            &[(a, "[settings.t.map]\nx = \"a\""), (pi, "[remove.t]\nmap = [\"x\"]\n[settings.t.map]\nz = \"pi\"")],
+            "t.map",
+            r#"{ z = "pi" }"#,
+        ),
         (&[(pi, "[settings.t.things.one]")], "t.things", r#"{ one = { name = "the one", size = 1 } }"#),
-        (&[(a, "[settings.t.things.one]\nsize = 2"), (pi, "[settings.t.things.one]\nnote = \"pi\"")], "t.things.one", r#"{ name = "the one", note = "pi", size = 2 }"#),
-        (&[(a, "[settings.t.things.one]\nsize = 2\n[settings.t.things.two]"), (pi, "[remove.t]\nthings = [\"one\"]")], "t.things", r#"{ two = { name = "the two", size = 1 } }"#),
-        (&[(a, "[settings.t.things.one]\nsize = 2"), (pi, "[remove.t.things]\none = [\"size\"]")], "t.things.one.size", "1"),
+        (
+            &[(a, "[settings.t.things.one]\nsize = 2"), (pi, "[settings.t.things.one]\nnote = \"pi\"")],
+            "t.things.one",
+            r#"{ name = "the one", note = "pi", size = 2 }"#,
+        ),
+        (
+            &[
+                (a, "[settings.t.things.one]\nsize = 2\n[settings.t.things.two]"),
+                (pi, "[remove.t]\nthings = [\"one\"]"),
+            ],
+            "t.things",
+            r#"{ two = { name = "the two", size = 1 } }"#,
+        ),
+        (
+            &[(a, "[settings.t.things.one]\nsize = 2"), (pi, "[remove.t.things]\none = [\"size\"]")],
+            "t.things.one.size",
+            "1",
+        ),
         (&[], "t.map", "{}"),
         (&[(pi, "[settings.t.things.one]")], "t.things.one.note", "nothing"),
         // The same value twice is no conflict.
@@ -197,37 +241,142 @@ fn conflicts_and_mistakes_are_reported_where_they_stand() {
     let b = "modules/b/module.toml";
     let pi = "machines/pi.toml";
     let rows: &[(Files, &str, &str)] = &[
-        (&[(a, "[settings.t]\nnumber = 1"), (b, "[settings.t]\nnumber = 2")], "t.number", "LW0205 modules/b/module.toml:4:10 `t.number` has two values in one layer"),
-        (&[(a, "[force.t]\nlist = [\"a\"]"), (b, "[force.t]\nlist = [\"b\"]")], "t.list", "LW0205 modules/b/module.toml:4:8 `t.list` has two values"),
-        (&[(a, "[default.t]\nnumber = 1"), (b, "[default.t]\nnumber = 2")], "t.number", "LW0205 modules/b/module.toml:4:10"),
+        (
+            &[(a, "[settings.t]\nnumber = 1"), (b, "[settings.t]\nnumber = 2")],
+            "t.number",
+            "LW0205 modules/b/module.toml:4:10 `t.number` has two values in one layer",
+        ),
+        (
+            &[(a, "[force.t]\nlist = [\"a\"]"), (b, "[force.t]\nlist = [\"b\"]")],
+            "t.list",
+            "LW0205 modules/b/module.toml:4:8 `t.list` has two values",
+        ),
+        (
+            &[(a, "[default.t]\nnumber = 1"), (b, "[default.t]\nnumber = 2")],
+            "t.number",
+            "LW0205 modules/b/module.toml:4:10",
+        ),
         // A stronger layer ends a conflict of weaker ones.
-        (&[(a, "[settings.t]\nnumber = 1"), (b, "[settings.t]\nnumber = 2"), (pi, "[settings.t]\nnumber = 3")], "t.number", "3"),
-        (&[(pi, "[remove.t]\nlist = [\"x\"]")], "t.list", "LW0206 machines/pi.toml:6:9 no weaker layer put `x` into `t.list`"),
-        (&[(pi, "[remove.t]\nthings = [\"x\"]")], "t.things", "LW0206 machines/pi.toml:6:11 no weaker layer put `x` into `t.things`"),
-        (&[(pi, "[settings.t]\nmap = { x = \"1\" }\n[remove.t]\nmap = [\"x\"]")], "t.map", "LW0206 machines/pi.toml:8:8"),
+        (
+            &[(a, "[settings.t]\nnumber = 1"), (b, "[settings.t]\nnumber = 2"), (pi, "[settings.t]\nnumber = 3")],
+            "t.number",
+            "3",
+        ),
+        (
+            &[(pi, "[remove.t]\nlist = [\"x\"]")],
+            "t.list",
+            "LW0206 machines/pi.toml:6:9 no weaker layer put `x` into `t.list`",
+        ),
+        (
+            &[(pi, "[remove.t]\nthings = [\"x\"]")],
+            "t.things",
+            "LW0206 machines/pi.toml:6:11 no weaker layer put `x` into `t.things`",
+        ),
+        (
+            &[(pi, "[settings.t]\nmap = { x = \"1\" }\n[remove.t]\nmap = [\"x\"]")],
+            "t.map",
+            "LW0206 machines/pi.toml:8:8",
+        ),
         (&[(pi, "[settings.t]\nnumbr = 1")], "t.number", "LW0201 machines/pi.toml:6:1 there is no option `t.numbr`"),
-        (&[(pi, "[settings.t.things.one]\nsiz = 1")], "t.number", "LW0201 machines/pi.toml:6:1 there is no option `t.things.one.siz`"),
-        (&[(pi, "[settings.t]\nnumber = \"1\"")], "t.number", "LW0202 machines/pi.toml:6:10 an integer is expected, not a string"),
+        (
+            &[(pi, "[settings.t.things.one]\nsiz = 1")],
+            "t.number",
+            "LW0201 machines/pi.toml:6:1 there is no option `t.things.one.siz`",
+        ),
+        (
+            &[(pi, "[settings.t]\nnumber = \"1\"")],
+            "t.number",
+            "LW0202 machines/pi.toml:6:10 an integer is expected, not a string",
+        ),
         (&[(pi, "[settings]\nt = 1")], "t.number", "LW0202 machines/pi.toml:6:5 a table is expected, not an integer"),
-        (&[(pi, "[settings.t]\nnumber = \"${t.othr}\"")], "t.number", "LW0208 machines/pi.toml:6:13 there is no `t.othr`"),
+        (
+            &[(pi, "[settings.t]\nnumber = \"${t.othr}\"")],
+            "t.number",
+            "LW0208 machines/pi.toml:6:13 there is no `t.othr`",
+        ),
         (&[(pi, "[settings.t]\nnumber = \"${1 +}\"")], "t.number", "LW0207 machines/pi.toml:6:16"),
-        (&[(pi, "[settings.t]\nnumber = \"${1\"")], "t.number", "LW0207 machines/pi.toml:6:11 this `${` is never closed"),
+        (
+            &[(pi, "[settings.t]\nnumber = \"${1\"")],
+            "t.number",
+            "LW0207 machines/pi.toml:6:11 this `${` is never closed",
+        ),
         (&[(pi, "[settings.t]\nnumber = \"${t.things[machine.name].size}\"")], "t.number", "LW0207 machines/pi.toml"),
-        (&[(pi, "[settings.t]\nnumber = \"${1 / 0}\"")], "t.number", "LW0211 machines/pi.toml:6:11 this expression fails: it divides by zero"),
-        (&[(pi, "[settings.t]\nnumber = \"${machine.name}\"")], "t.number", "LW0202 machines/pi.toml:6:10 an integer is expected, not a string"),
+        (
+            &[(pi, "[settings.t]\nnumber = \"${1 / 0}\"")],
+            "t.number",
+            "LW0211 machines/pi.toml:6:11 this expression fails: it divides by zero",
+        ),
+        (
+            &[(pi, "[settings.t]\nnumber = \"${machine.name}\"")],
+            "t.number",
+            "LW0202 machines/pi.toml:6:10 an integer is expected, not a string",
+        ),
         // Cycles: of values, of a value and itself, of modules, of a condition by a detour.
-        (&[(pi, "[settings.t]\nnumber = \"${t.other}\"\nother = \"${t.number}\"")], "t.number", "LW0209 machines/pi.toml:6:10 these need each other: `t.number` → `t.other` → `t.number`"),
-        (&[(pi, "[settings.t]\nnumber = \"${t.number + 1}\"")], "t.number", "LW0209 machines/pi.toml:6:10 these need each other: `t.number` → `t.number`"),
-        (&[(b, "imports = [\"c\"]"), ("modules/c/module.toml", "imports = [\"b\"]")], "t.number", "LW0102 modules/b/module.toml:3:12 these modules import each other: `b` → `c` → `b`"),
-        (&[(pi, "[[blocks]]\nwhen = \"t.number == 0\"\n[blocks.settings.t]\nother = 1\n[settings.t]\nnumber = \"${t.other}\"")], "t.number", "LW0209 machines/pi.toml:6:8 these need each other"),
-        (&[(pi, "[[blocks]]\nwhen = \"t.number == 0\"\n[blocks.settings.t]\nnumber = 1")], "t.number", "LW0210 machines/pi.toml:6:9 this condition reads `t.number`"),
-        (&[(pi, "[[blocks]]\nwhen = \"t.number\"\n[blocks.settings.t]\nother = 1")], "t.other", "LW0215 machines/pi.toml:6:8"),
+        (
+            &[(pi, "[settings.t]\nnumber = \"${t.other}\"\nother = \"${t.number}\"")],
+            "t.number",
+            "LW0209 machines/pi.toml:6:10 these need each other: `t.number` → `t.other` → `t.number`",
+        ),
+        (
+            &[(pi, "[settings.t]\nnumber = \"${t.number + 1}\"")],
+            "t.number",
+            "LW0209 machines/pi.toml:6:10 these need each other: `t.number` → `t.number`",
+        ),
+        (
+            &[(b, "imports = [\"c\"]"), ("modules/c/module.toml", "imports = [\"b\"]")],
+            "t.number",
+            "LW0102 modules/b/module.toml:3:12 these modules import each other: `b` → `c` → `b`",
+        ),
+        (
+            &[(
+                pi,
+                "[[blocks]]\nwhen = \"t.number == 0\"\n[blocks.settings.t]\nother = 1\n[settings.t]\nnumber = \"${t.other}\"",
+            )],
+            "t.number",
+            "LW0209 machines/pi.toml:6:8 these need each other",
+        ),
+        (
+            &[(pi, "[[blocks]]\nwhen = \"t.number == 0\"\n[blocks.settings.t]\nnumber = 1")],
+            "t.number",
+            "LW0210 machines/pi.toml:6:9 this condition reads `t.number`",
+        ),
+        (
+            &[(pi, "[[blocks]]\nwhen = \"t.number\"\n[blocks.settings.t]\nother = 1")],
+            "t.other",
+            "LW0215 machines/pi.toml:6:8",
+        ),
         // What a module declares is unknown only to those who name it: shared layers may speak to machines that have it.
-        (&[("modules/c/module.toml", "[options.\"v.it\"]\ntype = \"int\"\ndoc = \"it\"\ndefault = 1"), ("domain.toml", "[settings.v]\nit = 2")], "t.number", "0"),
-        (&[("modules/c/module.toml", "[options.\"v.it\"]\ntype = \"int\"\ndoc = \"it\"\ndefault = 1"), (pi, "[settings.v]\nit = 2")], "t.number", "LW0201 machines/pi.toml:5:11 there is no option `v` without the module `c`"),
-        (&[(b, "[options.\"v.it\"]\ntype = \"int\"\ndoc = \"it\"\ndefault = \"${t.nmber}\"")], "t.number", "LW0208 modules/b/module.toml:6:14 there is no `t.nmber`"),
-        (&[(b, "[options.\"t.number\"]\ntype = \"int\"\ndoc = \"again\"")], "t.number", "LW0204 modules/b/module.toml:3:10 the option `t.number` is declared already"),
-        (&[(b, "[options.\"t.number.deeper\"]\ntype = \"int\"\ndoc = \"below\"")], "t.number", "LW0204 modules/b/module.toml:3:10"),
+        (
+            &[
+                ("modules/c/module.toml", "[options.\"v.it\"]\ntype = \"int\"\ndoc = \"it\"\ndefault = 1"),
+                ("domain.toml", "[settings.v]\nit = 2"),
+            ],
+            "t.number",
+            "0",
+        ),
+        (
+            &[
+                ("modules/c/module.toml", "[options.\"v.it\"]\ntype = \"int\"\ndoc = \"it\"\ndefault = 1"),
+                (pi, "[settings.v]\nit = 2"),
+            ],
+            "t.number",
+            "LW0201 machines/pi.toml:5:11 there is no option `v` without the module `c`",
+        ),
+        (
+            &[(b, "[options.\"v.it\"]\ntype = \"int\"\ndoc = \"it\"\ndefault = \"${t.nmber}\"")],
+            "t.number",
+            "LW0208 modules/b/module.toml:6:14 there is no `t.nmber`",
+        ),
+        (
+            &[(b, "[options.\"t.number\"]\ntype = \"int\"\ndoc = \"again\"")],
+            "t.number",
+            "LW0204 modules/b/module.toml:3:10 the option `t.number` is declared already",
+        ),
+        (
+            &[(b, "[options.\"t.number.deeper\"]\ntype = \"int\"\ndoc = \"below\"")],
+            "t.number",
+            "LW0204 modules/b/module.toml:3:10",
+        ),
     ];
     for (extra, option, expect) in rows {
         let extra: Vec<(&str, String)> = extra.iter().map(|(file, text)| (*file, format!("\n{text}\n"))).collect();
@@ -262,7 +411,11 @@ fn expressions_read_finished_options_and_keep_their_type() {
 
 #[test]
 fn blocks_are_switched_by_their_condition() {
-    let block = |when: &str| format!("\n[[blocks]]\nwhen = \"{when}\"\n[blocks.settings.t]\nlist = [\"block\"]\n[blocks.settings.t.things.one]\n");
+    let block = |when: &str| {
+        format!(
+            "\n[[blocks]]\nwhen = \"{when}\"\n[blocks.settings.t]\nlist = [\"block\"]\n[blocks.settings.t.things.one]\n"
+        )
+    };
     for (when, list, things) in [
         ("hardware.cores > 2", r#"["block"]"#, r#"{ one = { name = "the one", size = 1 } }"#),
         ("hardware.cores > 4", r#"["built in"]"#, "{}"),
@@ -315,19 +468,28 @@ fn every_type_takes_the_good_and_refuses_the_bad() {
     ];
     for (kind, good, bad) in rows {
         let option = format!("\n[options.\"u.it\"]\ntype = \"{kind}\"\ndoc = \"it\"\n");
-        let set = |text: &str| value(&[("modules/b/module.toml", &option), ("machines/pi.toml", &format!("\n[settings.u]\nit = {text}\n"))], "u.it");
+        let set = |text: &str| {
+            value(
+                &[("modules/b/module.toml", &option), ("machines/pi.toml", &format!("\n[settings.u]\nit = {text}\n"))],
+                "u.it",
+            )
+        };
         for text in *good {
             let found = set(text);
             assert!(!found.starts_with("LW"), "{kind} takes {text}: {found}");
         }
         for text in *bad {
             let found = set(text);
-            assert!(found.starts_with("LW0202 machines/pi.toml") || found.starts_with("LW0101 machines/pi.toml"), "{kind} refuses {text}: {found}");
+            assert!(
+                found.starts_with("LW0202 machines/pi.toml") || found.starts_with("LW0101 machines/pi.toml"),
+                "{kind} refuses {text}: {found}"
+            );
         }
     }
     // A wrong secret is never repeated.
     let option = "\n[options.\"u.it\"]\ntype = \"secret\"\ndoc = \"it\"\n";
-    let found = value(&[("modules/b/module.toml", option), ("machines/pi.toml", "\n[settings.u]\nit = \"hunter2\"\n")], "u.it");
+    let found =
+        value(&[("modules/b/module.toml", option), ("machines/pi.toml", "\n[settings.u]\nit = \"hunter2\"\n")], "u.it");
     assert!(found.contains("a secret is referred to") && !found.contains("hunter2"), "{found}");
 }
 
@@ -365,7 +527,8 @@ t.number = 3
   loses  module [default]     modules/a/module.toml:38:10    1
   loses  option default       modules/a/module.toml:3:10     0
 ";
-    let squeezed = |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    let squeezed =
+        |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
     assert_eq!(squeezed(&text), squeezed(expected));
 }
 
@@ -374,7 +537,13 @@ fn the_built_in_trees_fit_their_structs() {
     // A machine that sets nothing, and one that has an entry of every kind: neither may leave a struct unsatisfied.
     let every = "\n[settings]\nstreams = { s = { mirror = { stream = \"x\" }, sources = [{ stream = \"y\" }], republish = { destination = \"z\" } } }\nbuckets = { b = { kind = \"object\" } }\nservices = { s = { exec = [\"/bin/true\"], listen = { http = { address = \"127.0.0.1:80\", reason = \"r\" } } } }\nusers = { ada = {} }\nfiles = { \"/etc/motd\" = { text = \"x\", values = { a = [1, { b = true }] } } }\nunits = { \"nats.service\" = { Service = { Nice = [\"5\"] } } }\n";
     for extra in ["", every] {
-        let (declared, sources, report) = declared(&[("machines/pi.toml", extra), ("domain.toml", "\n[clusters.hub]\nmembers = [\"pi\"]\n[clusters.hub.settings]\nstreams = { s = {} }\nbuckets = { b = { kind = \"key-value\" } }\n")]);
+        let (declared, sources, report) = declared(&[
+            ("machines/pi.toml", extra),
+            (
+                "domain.toml",
+                "\n[clusters.hub]\nmembers = [\"pi\"]\n[clusters.hub.settings]\nstreams = { s = {} }\nbuckets = { b = { kind = \"key-value\" } }\n",
+            ),
+        ]);
         assert!(report.is_empty());
         let resolved = resolve::explain(&declared, &MachineName::parse("pi").expect("a name"), "leaf");
         assert!(!resolved.report.has_errors(), "{}", said(resolved.report, &sources));

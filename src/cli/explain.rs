@@ -32,7 +32,11 @@ pub fn run(args: &Args, read: impl FnOnce() -> Result<Sources>) -> Result<Exit> 
 
 fn code(text: &str) -> Result<Exit> {
     let page = Code::parse(text).and_then(codes::explain);
-    let unknown = || WrongUsage(format!("there is no code `{text}`; codes look like LW0012, an option is explained with its machine"));
+    let unknown = || {
+        WrongUsage(format!(
+            "there is no code `{text}`; codes look like LW0012, an option is explained with its machine"
+        ))
+    };
     print(page.ok_or_else(unknown)?);
     Ok(Exit::Done)
 }

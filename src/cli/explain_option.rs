@@ -32,7 +32,8 @@ pub fn text(explanation: &Explanation, sources: &Sources) -> String {
             let place = definition.span.map_or_else(|| "built in".to_owned(), |span| sources.place(span).to_string());
             let below = definition.path.strip_prefix(&explanation.option).unwrap_or_default();
             let below = below.trim_start_matches('.');
-            let text = if below.is_empty() { definition.text.clone() } else { format!("{below} = {}", definition.text) };
+            let text =
+                if below.is_empty() { definition.text.clone() } else { format!("{below} = {}", definition.text) };
             [verdict(definition.verdict).to_owned(), said(definition.layer, definition.class), place, text]
         })
         .collect();

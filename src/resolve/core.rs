@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 /// Path, type, doc, default (TOML, empty for none), example (TOML, empty for none). `*` stands for the key of a map or list.
 type Row = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
+#[rustfmt::skip]
 const MACHINE: &[Row] = &[
     ("network.host", "host", "The name or address by which other machines reach this one.", "\"${machine.name}.${domain.dns}\"", "\"192.0.2.7\""),
     ("leaf.server_name", "string(/[^\\s.*>]+/)", "The name of this machine's nats-server; unique across the domain.", "\"${machine.name}\"", "\"thermo\""),
@@ -63,6 +64,7 @@ const MACHINE: &[Row] = &[
     ("files.*.mode", "string(/0[0-7]{3}/)", "Permissions, octal.", "\"0644\"", "\"0600\""),
 ];
 
+#[rustfmt::skip]
 const CLUSTER: &[Row] = &[
     ("event_store.shards", "int(1..1024)", "Aggregates; a leaf belongs to one by hash of its name. Cannot be changed later.", "1", "8"),
     ("event_store.copies", "int(1..64)", "Copies wanted, on distinct machines: replicas and keepers.", "\"${event_store.replicas + size(event_store.keepers)}\"", "4"),
@@ -79,6 +81,7 @@ const CLUSTER: &[Row] = &[
 ];
 
 /// Fields of `streams.*` and of `buckets.*`, for machines and clusters alike.
+#[rustfmt::skip]
 const OBJECTS: &[Row] = &[
     ("streams.*.description", "optional<string>", "What it is for.", "", "\"orders as they came in\""),
     ("streams.*.subjects", "list<pattern>", "What it captures; nothing where it mirrors or sources.", "[]", "[\"orders.>\"]"),
@@ -139,8 +142,11 @@ pub static CLUSTER_OPTIONS: LazyLock<Schema> = LazyLock::new(|| schema(CLUSTER))
 
 fn schema(rows: &[Row]) -> Schema {
     let rows: Vec<Row> = rows.iter().chain(OBJECTS).copied().collect();
-    let options: Vec<OptionDecl> =
-        rows.iter().filter(|row| !rows.iter().any(|other| is_field(row.0, other.0))).map(|row| option(row, &rows)).collect();
+    let options: Vec<OptionDecl> = rows
+        .iter()
+        .filter(|row| !rows.iter().any(|other| is_field(row.0, other.0)))
+        .map(|row| option(row, &rows))
+        .collect();
     let mut schema = Schema::default();
     let mut report = Report::default();
     schema.add(&options, &Declared::default(), &mut report);
@@ -159,7 +165,8 @@ fn option(row: &Row, rows: &[Row]) -> OptionDecl {
         let rest = other.0.strip_prefix(path).and_then(|rest| rest.strip_prefix('.'));
         rest.is_some_and(|rest| !rest.trim_start_matches("*.").contains('.'))
     };
-    let fields = rows.iter().filter(below).map(|field| OptionDecl { path: spanned(last(field.0)), ..option(field, rows) });
+    let fields =
+        rows.iter().filter(below).map(|field| OptionDecl { path: spanned(last(field.0)), ..option(field, rows) });
     OptionDecl {
         path: spanned(path.into()),
         kind: spanned(kind.into()),
@@ -192,7 +199,10 @@ fn value(value_: &toml::Value) -> Spanned<Value> {
         toml::Value::Datetime(time) => Value::Text(time.to_string().into()),
         toml::Value::Array(items) => Value::List(items.iter().map(value).collect()),
         toml::Value::Table(table) => Value::Table(Table {
-            entries: table.iter().map(|(key, v)| Entry { key: spanned(key.as_str().into()), value: value(v) }).collect(),
+            entries: table
+                .iter()
+                .map(|(key, v)| Entry { key: spanned(key.as_str().into()), value: value(v) })
+                .collect(),
         }),
     })
 }

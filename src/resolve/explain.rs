@@ -76,7 +76,11 @@ fn explained(declared: &Declared, name: &MachineName, option: &str, report: &mut
     };
     let plans = Plans::of(declared, domain, Some(name), report);
     let followed = references::follow(machine, domain, declared, report)?;
-    let key: BaseKey = (machine.configuration.iter().map(|module| &module.value).collect(), followed.zone.name.value.clone(), followed.hardware.name.clone());
+    let key: BaseKey = (
+        machine.configuration.iter().map(|module| &module.value).collect(),
+        followed.zone.name.value.clone(),
+        followed.hardware.name.clone(),
+    );
     let schema = plans.schemas.get(&key.0)?;
     let ground = plans.ground(schema);
     let base = machine::base(ground, plans.closures[&key.0].clone(), (domain, &followed), report);
@@ -108,7 +112,12 @@ fn explained(declared: &Declared, name: &MachineName, option: &str, report: &mut
     if let (At::Inside(kind), Some(default)) = (at, default) {
         let stands = definitions.iter().any(|d| matches!(d.verdict, Verdict::Wins | Verdict::Merges));
         let others = if stands { Others::Stand } else { Others::None };
-        definitions.push(of_default(option, kind, (default, decl.as_ref().map_or(BUILT_IN, |decl| decl.decl.span)), others));
+        definitions.push(of_default(
+            option,
+            kind,
+            (default, decl.as_ref().map_or(BUILT_IN, |decl| decl.decl.span)),
+            others,
+        ));
     }
     definitions.sort_by(|a, b| (b.class, b.layer, &a.path).cmp(&(a.class, a.layer, &b.path)));
     report.absorb(evaluation.report);
@@ -116,7 +125,10 @@ fn explained(declared: &Declared, name: &MachineName, option: &str, report: &mut
         machine: name.clone(),
         option: option.to_owned(),
         value,
-        kind: decl.as_ref().map_or_else(|| "table".to_owned(), |decl| if decl.own { decl.decl.written.to_string() } else { kind_name(at) }),
+        kind: decl.as_ref().map_or_else(
+            || "table".to_owned(),
+            |decl| if decl.own { decl.decl.written.to_string() } else { kind_name(at) },
+        ),
         doc: decl.as_ref().map(|decl| decl.decl.doc.to_string()).unwrap_or_default(),
         example: decl.filter(|decl| decl.own).and_then(|decl| decl.decl.example.clone()),
         definitions,
@@ -130,7 +142,12 @@ fn kind_name(at: At) -> String {
     }
 }
 
-fn unknown((option, keys): (&str, &[String]), (depth, names): (usize, &[String]), schema: &Schema, origin: Span) -> Diagnostic {
+fn unknown(
+    (option, keys): (&str, &[String]),
+    (depth, names): (usize, &[String]),
+    schema: &Schema,
+    origin: Span,
+) -> Diagnostic {
     let error = Diagnostic::error(codes::UNKNOWN_OPTION, origin, format!("there is no option `{option}` here"));
     let key = &keys[depth.min(keys.len() - 1)];
     if let Some(near) = nearest(key, names.iter().map(String::as_str)) {
@@ -176,7 +193,11 @@ fn place<'s>(schema: &'s Schema, keys: &[String]) -> (At<'s>, Option<Declaration
     (at, found)
 }
 
-fn descend<'e, 'a>(evaluation: &mut Evaluation<'e, 'a>, root: &'e Node<'a>, keys: &[String]) -> (Option<&'e Node<'a>>, Cut) {
+fn descend<'e, 'a>(
+    evaluation: &mut Evaluation<'e, 'a>,
+    root: &'e Node<'a>,
+    keys: &[String],
+) -> (Option<&'e Node<'a>>, Cut) {
     let mut node = Some(root);
     let mut cut = Cut::NOTHING;
     for key in keys {
@@ -204,7 +225,11 @@ fn collect<'e, 'a>(
             What::Remove(_) => Verdict::Removes,
             What::Present | What::Replace => continue,
             _ if !evaluation.stands(def, cut) => Verdict::Removed,
-            _ if list && best.is_some_and(|best| best.class == Class::Settings && def.rank.class == Class::Settings) => Verdict::Merges,
+            _ if list
+                && best.is_some_and(|best| best.class == Class::Settings && def.rank.class == Class::Settings) =>
+            {
+                Verdict::Merges
+            }
             _ if best == Some(def.rank) => Verdict::Wins,
             _ => Verdict::Loses,
         };

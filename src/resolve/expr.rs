@@ -66,7 +66,10 @@ pub struct Expressions {
 
 impl Expressions {
     /// Parses the texts; each once, whoever wrote it.
-    pub fn parse<'t>(templates: impl IntoIterator<Item = &'t str>, conditions: impl IntoIterator<Item = &'t str>) -> Self {
+    pub fn parse<'t>(
+        templates: impl IntoIterator<Item = &'t str>,
+        conditions: impl IntoIterator<Item = &'t str>,
+    ) -> Self {
         let unique = |texts: std::collections::BTreeSet<&str>, parse: fn(&str) -> Parsed| {
             texts.into_iter().map(|text| (text.into(), parse(text))).collect()
         };
@@ -161,7 +164,8 @@ fn expression(source: &str, offset: usize) -> Result<Expr, ExprFault> {
     }
     let program = cel::Program::compile(source).map_err(|errors| syntax(&errors, source, offset))?;
     let info = program.source_info();
-    let mut walk = Walk { source, offset, place: &|id| info.offset_for(id), slots: vec![], locals: vec![], fault: None };
+    let mut walk =
+        Walk { source, offset, place: &|id| info.offset_for(id), slots: vec![], locals: vec![], fault: None };
     let ast = walk.rewrite(program.expression());
     match walk.fault {
         Some(fault) => Err(fault),
@@ -171,7 +175,11 @@ fn expression(source: &str, offset: usize) -> Result<Expr, ExprFault> {
 
 fn syntax(errors: &cel::ParseErrors, source: &str, offset: usize) -> ExprFault {
     let Some(first) = errors.errors.first() else {
-        return ExprFault { at: offset..offset + source.len(), message: "this is not an expression".into(), help: None };
+        return ExprFault {
+            at: offset..offset + source.len(),
+            message: "this is not an expression".into(),
+            help: None,
+        };
     };
     let column = usize::try_from(first.pos.1).unwrap_or(1).saturating_sub(1);
     // Columns of the parser count characters.
@@ -307,7 +315,9 @@ impl Walk<'_> {
 
     /// `size("1GiB")` and `duration("90s")` are integers: bytes and nanoseconds.
     fn known_call(&mut self, call: &cel::common::ast::CallExpr, id: u64) -> Option<Ast> {
-        let [IdedExpr { expr: Ast::Literal(LiteralValue::String(text)), .. }] = call.args.as_slice() else { return None };
+        let [IdedExpr { expr: Ast::Literal(LiteralValue::String(text)), .. }] = call.args.as_slice() else {
+            return None;
+        };
         if call.target.is_some() {
             return None;
         }
@@ -388,7 +398,9 @@ impl Expr {
         let mut scope = interpreter.new_inner_scope();
         for (at, (slot, value)) in self.slots.iter().zip(slots).enumerate() {
             let value = match (slot.want, value) {
-                (Want::Elements, Val::Map(entries)) => Val::List(entries.iter().map(|(key, _)| Val::Text(key.clone())).collect()),
+                (Want::Elements, Val::Map(entries)) => {
+                    Val::List(entries.iter().map(|(key, _)| Val::Text(key.clone())).collect())
+                }
                 (_, value) => value,
             };
             scope.add_variable_from_value(name(at), to_cel(&value));

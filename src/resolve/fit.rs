@@ -3,10 +3,10 @@
 //! Refuses: guessing. `1` is no duration, `"1"` no integer, and a machine that nobody declared is no machine.
 
 use super::codes;
-use crate::declare::nearest;
 use super::schema::{Default, Record};
 use super::types::{Type, Word};
 use super::val::{Val, path_key};
+use crate::declare::nearest;
 use crate::declare::{Declared, Value};
 use crate::diag::{Diagnostic, Report, Span, Spanned};
 use crate::name::{self, ByteSize, Duration, Fault};
@@ -60,6 +60,12 @@ pub fn fit(path: &str, value: &Spanned<Value>, kind: &Type, cx: &mut Fit) -> Opt
             whole.then(|| Val::map(entries))
         }
         (Type::Record(record), Value::Table(_)) => fit_record(path, value, record, cx),
+        // Only expressions count in bytes and nanoseconds; a number that somebody wrote leaves open of what.
+        (Type::Word(Word::Size | Word::Duration), Value::Int(number)) => {
+            let fault = Fault::new(format!("{} is expected, not an integer", kind.name()));
+            let unit = if matches!(kind.inner(), Type::Word(Word::Size)) { "B" } else { "s" };
+            said(Err(fault.help(format!("say of what, such as \"{number}{unit}\""))), path, value.span, cx.report)
+        }
         (_, written) => said(coerce(&plain(written), kind, cx.declared), path, value.span, cx.report),
     }
 }
@@ -246,7 +252,9 @@ fn coerce_word(word: Word, value: &Val, declared: &Declared) -> Option<Result<Va
         (Word::Size, Val::Size(_)) | (Word::Duration, Val::Duration(_)) => Some(Ok(value.clone())),
         // What expressions compute with are plain integers: bytes and nanoseconds.
         (Word::Size, Val::Int(bytes)) if *bytes >= 0 => Some(Ok(Val::Size(ByteSize::bytes(bytes.unsigned_abs())))),
-        (Word::Duration, Val::Int(nanos)) if *nanos >= 0 => Some(Ok(Val::Duration(Duration::nanos(nanos.unsigned_abs())))),
+        (Word::Duration, Val::Int(nanos)) if *nanos >= 0 => {
+            Some(Ok(Val::Duration(Duration::nanos(nanos.unsigned_abs()))))
+        }
         (Word::Port, _) => None,
         (word, Val::Text(text)) => Some(spell(word, text, declared)),
         _ => None,
@@ -324,7 +332,8 @@ fn cidr(text: &str) -> Result<Val, Fault> {
 }
 
 fn url(text: &str) -> Result<Val, Fault> {
-    let scheme = |scheme: &str| !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    let scheme =
+        |scheme: &str| !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
     let fits = text
         .split_once("://")
         .is_some_and(|(before, after)| scheme(before) && !after.is_empty() && !after.contains(char::is_whitespace));

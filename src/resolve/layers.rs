@@ -137,16 +137,35 @@ pub struct Ground<'a> {
 impl<'a> Ground<'a> {
     /// The module that declares an option at, above or below a path.
     fn declarer(&self, path: &str) -> Option<&'a ModuleName> {
-        let within = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
         self.others.iter().find(|(option, _)| within(option, path) || within(path, option)).map(|(_, module)| *module)
     }
 }
 
 /// The names that expressions may use besides options and `key`.
 pub const FACTS: [&str; 20] = [
-    "machine.name", "machine.zone", "machine.person", "machine.hardware", "machine.cluster", "machine.part",
-    "machine.configuration", "hardware.name", "hardware.arch", "hardware.cores", "hardware.memory", "hardware.disk",
-    "person.name", "person.roles", "zone.name", "domain.name", "domain.dns", "domain.account", "cluster.name", "cluster.members",
+    "machine.name",
+    "machine.zone",
+    "machine.person",
+    "machine.hardware",
+    "machine.cluster",
+    "machine.part",
+    "machine.configuration",
+    "hardware.name",
+    "hardware.arch",
+    "hardware.cores",
+    "hardware.memory",
+    "hardware.disk",
+    "person.name",
+    "person.roles",
+    "zone.name",
+    "domain.name",
+    "domain.dns",
+    "domain.account",
+    "cluster.name",
+    "cluster.members",
 ];
 
 struct Lay<'l, 'a> {
@@ -175,7 +194,14 @@ pub fn lay<'a>(layers: &mut Layers<'a>, (layer, body): (Layer, &'a Body), ground
         let weakest = if layer == Layer::Module { Layer::ModuleDefault } else { layer };
         // What `up` generates holds whatever was written, forced or not.
         let settings = if layer == Layer::Foreground { Class::Force } else { Class::Settings };
-        let mut lay = Lay { ground, report, rank: Rank { class: settings, layer }, block: id, sets: vec![], touched: BTreeSet::new() };
+        let mut lay = Lay {
+            ground,
+            report,
+            rank: Rank { class: settings, layer },
+            block: id,
+            sets: vec![],
+            touched: BTreeSet::new(),
+        };
         for (rank, table) in [
             (Rank { class: Class::Default, layer: weakest }, &block.default),
             (Rank { class: settings, layer }, &block.settings),
@@ -192,7 +218,9 @@ pub fn lay<'a>(layers: &mut Layers<'a>, (layer, body): (Layer, &'a Body), ground
             let condition = &layers.conditions[number as usize - 1];
             reads_itself(when, &condition.template, &sets, report);
         }
-        for (checks, severity) in [(&block.asserts, crate::diag::Severity::Error), (&block.warns, crate::diag::Severity::Warning)] {
+        for (checks, severity) in
+            [(&block.asserts, crate::diag::Severity::Error), (&block.warns, crate::diag::Severity::Warning)]
+        {
             for check in checks {
                 let that = condition_of(&check.that, ground, report);
                 say(&check.say, ground, report);
@@ -230,14 +258,17 @@ fn sound(written: &Spanned<Value>, place: Place, ground: Ground, report: &mut Re
             checked(ground.expressions.template(text), (text, written.span, place), ground, report).is_some()
         }
         Value::List(items) => items.iter().fold(true, |all, item| sound(item, place, ground, report) && all),
-        Value::Table(table) => table.entries.iter().fold(true, |all, entry| sound(&entry.value, place, ground, report) && all),
+        Value::Table(table) => {
+            table.entries.iter().fold(true, |all, entry| sound(&entry.value, place, ground, report) && all)
+        }
         _ => true,
     }
 }
 
 fn say(text: &Spanned<Box<str>>, ground: Ground, report: &mut Report) {
     if text.value.contains("${") {
-        let _ = checked(ground.expressions.template(&text.value), (&text.value, text.span, Place::Outside), ground, report);
+        let _ =
+            checked(ground.expressions.template(&text.value), (&text.value, text.span, Place::Outside), ground, report);
     }
 }
 
@@ -249,7 +280,12 @@ enum Place {
 }
 
 /// A parsed expression whose references all exist; faults are reported at their column.
-fn checked(parsed: Parsed, (text, span, place): (&str, Span, Place), ground: Ground, report: &mut Report) -> Option<Arc<Template>> {
+fn checked(
+    parsed: Parsed,
+    (text, span, place): (&str, Span, Place),
+    ground: Ground,
+    report: &mut Report,
+) -> Option<Arc<Template>> {
     let template = match parsed {
         Ok(template) => template,
         Err(ExprFault { at, message, help }) => {
@@ -271,12 +307,17 @@ fn checked(parsed: Parsed, (text, span, place): (&str, Span, Place), ground: Gro
 
 fn unknown_reference(slot: &Slot, span: Span, place: Place, schema: &Schema) -> Option<Diagnostic> {
     let path = slot.keys.join(".");
-    let fact = FACTS.iter().any(|fact| *fact == path || fact.strip_prefix(&path).is_some_and(|rest| rest.starts_with('.')));
+    let fact =
+        FACTS.iter().any(|fact| *fact == path || fact.strip_prefix(&path).is_some_and(|rest| rest.starts_with('.')));
     if fact || (path == "key" && place == Place::InEntry) {
         return None;
     }
     let (depth, names) = schema.find(&slot.keys).err()?;
-    let error = Diagnostic::error(codes::UNKNOWN_REFERENCE, span, format!("there is no `{path}` that an expression could read"));
+    let error = Diagnostic::error(
+        codes::UNKNOWN_REFERENCE,
+        span,
+        format!("there is no `{path}` that an expression could read"),
+    );
     let roots = FACTS.iter().filter_map(|fact| fact.split('.').next()).map(str::to_owned);
     let fact_names = FACTS.iter().filter_map(|fact| fact.split_once('.')).filter(|(root, _)| *root == &*slot.keys[0]);
     let names: Vec<String> = match depth {
@@ -285,13 +326,20 @@ fn unknown_reference(slot: &Slot, span: Span, place: Place, schema: &Schema) -> 
         _ => names,
     };
     // A fact's root is no option: then its second key is the one at fault.
-    let depth = if depth == 0 && FACTS.iter().any(|fact| fact.split('.').next() == Some(&slot.keys[0])) { 1 } else { depth };
-    let facts: Vec<String> = FACTS.iter().filter_map(|fact| fact.split_once('.')).filter(|(root, _)| *root == &*slot.keys[0]).map(|(_, name)| name.to_owned()).collect();
+    let depth =
+        if depth == 0 && FACTS.iter().any(|fact| fact.split('.').next() == Some(&slot.keys[0])) { 1 } else { depth };
+    let facts: Vec<String> = FACTS
+        .iter()
+        .filter_map(|fact| fact.split_once('.'))
+        .filter(|(root, _)| *root == &*slot.keys[0])
+        .map(|(_, name)| name.to_owned())
+        .collect();
     let names = if names.is_empty() || depth == 1 && !facts.is_empty() { facts } else { names };
     let near = slot.keys.get(depth).and_then(|key| crate::declare::nearest(key, names.iter().map(String::as_str)));
     Some(match near {
         Some(near) => {
-            let mended: Vec<&str> = slot.keys.iter().enumerate().map(|(at, key)| if at == depth { near } else { &**key }).collect();
+            let mended: Vec<&str> =
+                slot.keys.iter().enumerate().map(|(at, key)| if at == depth { near } else { &**key }).collect();
             error.help(format!("write `{}`", mended.join(".")))
         }
         None if names.is_empty() => error,
@@ -302,19 +350,31 @@ fn unknown_reference(slot: &Slot, span: Span, place: Place, schema: &Schema) -> 
 fn reads_itself(when: &Spanned<Box<str>>, template: &Template, sets: &[(String, Span)], report: &mut Report) {
     for slot in template.slots() {
         let read = slot.keys.iter().map(|key| path_key(key).into_owned()).collect::<Vec<_>>().join(".");
-        let below = |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let below = |outer: &str, inner: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
         if let Some((set, span)) = sets.iter().find(|(set, _)| below(set, &read) || below(&read, set)) {
             report.push(
-                Diagnostic::error(codes::WHEN_READS_ITSELF, inside(when.span, &when.value, &slot.at), format!("this condition reads `{read}`, which its own block sets"))
-                    .also(*span, format!("`{set}` is set here"))
-                    .help("ask for something that the block does not set, such as another option, `hardware` or `machine`"),
+                Diagnostic::error(
+                    codes::WHEN_READS_ITSELF,
+                    inside(when.span, &when.value, &slot.at),
+                    format!("this condition reads `{read}`, which its own block sets"),
+                )
+                .also(*span, format!("`{set}` is set here"))
+                .help("ask for something that the block does not set, such as another option, `hardware` or `machine`"),
             );
         }
     }
 }
 
 impl<'a> Lay<'_, 'a> {
-    fn group(&mut self, node: &mut Node<'a>, group: &'a BTreeMap<Arc<str>, Shape>, path: &mut String, table: &'a Table) {
+    fn group(
+        &mut self,
+        node: &mut Node<'a>,
+        group: &'a BTreeMap<Arc<str>, Shape>,
+        path: &mut String,
+        table: &'a Table,
+    ) {
         for entry in &table.entries {
             let before = push(path, &entry.key.value);
             match group.get(&*entry.key.value) {
@@ -326,9 +386,16 @@ impl<'a> Lay<'_, 'a> {
                 Some(Shape::Group(inner)) => match &entry.value.value {
                     Value::Table(table) => self.group(node.child(&entry.key.value), inner, path, table),
                     other => self.report.push(
-                        Diagnostic::error(codes::DOES_NOT_FIT, entry.value.span, format!("a table is expected, not {}", other.kind()))
-                            .label(format!("in `{path}`"))
-                            .help(format!("what stands here: {}", inner.keys().map(|k| &**k).collect::<Vec<_>>().join(", "))),
+                        Diagnostic::error(
+                            codes::DOES_NOT_FIT,
+                            entry.value.span,
+                            format!("a table is expected, not {}", other.kind()),
+                        )
+                        .label(format!("in `{path}`"))
+                        .help(format!(
+                            "what stands here: {}",
+                            inner.keys().map(|k| &**k).collect::<Vec<_>>().join(", ")
+                        )),
                     ),
                 },
             }
@@ -342,8 +409,12 @@ impl<'a> Lay<'_, 'a> {
         match self.ground.declarer(path) {
             Some(_) if shared => {}
             Some(module) => self.report.push(
-                Diagnostic::error(codes::UNKNOWN_OPTION, key.span, format!("there is no option `{path}` without the module `{module}`"))
-                    .help(format!("add \"{module}\" to `configuration`, or to the `imports` of a module")),
+                Diagnostic::error(
+                    codes::UNKNOWN_OPTION,
+                    key.span,
+                    format!("there is no option `{path}` without the module `{module}`"),
+                )
+                .help(format!("add \"{module}\" to `configuration`, or to the `imports` of a module")),
             ),
             None => self.report.push(self.ground.schema.unknown(path, key, at)),
         }
@@ -431,9 +502,13 @@ impl<'a> Lay<'_, 'a> {
                 (Some(next), Value::Table(inner)) => self.remove(node.child(&entry.key.value), next, path, inner),
                 (Some(next), Value::List(items)) => self.remove_items(node.child(&entry.key.value), next, path, items),
                 (Some(_), other) => self.report.push(
-                    Diagnostic::error(codes::DOES_NOT_FIT, entry.value.span, format!("a list of what to remove is expected, not {}", other.kind()))
-                        .label(format!("in `{path}`"))
-                        .help("name the keys or elements: `[remove]` then `path = [\"…\"]`"),
+                    Diagnostic::error(
+                        codes::DOES_NOT_FIT,
+                        entry.value.span,
+                        format!("a list of what to remove is expected, not {}", other.kind()),
+                    )
+                    .label(format!("in `{path}`"))
+                    .help("name the keys or elements: `[remove]` then `path = [\"…\"]`"),
                 ),
             }
             path.truncate(before);

@@ -52,7 +52,8 @@ pub fn base<'a>(
 /// The winners' places of a tree, as far as no condition decides.
 pub fn collect_places(node: &Node, path: &mut String, places: &mut BTreeMap<Box<str>, Span>) {
     let certain = node.defs.iter().filter(|def| def.block == super::layers::BlockId::ALWAYS);
-    let strongest = certain.filter(|def| !matches!(def.what, What::Remove(_))).max_by_key(|def: &&super::layers::Def| def.rank);
+    let strongest =
+        certain.filter(|def| !matches!(def.what, What::Remove(_))).max_by_key(|def: &&super::layers::Def| def.rank);
     if let Some(def) = strongest {
         places.insert(path.as_str().into(), def.span);
     }
@@ -75,7 +76,8 @@ pub struct Subject<'a, 'b> {
 
 impl<'a> Subject<'a, '_> {
     fn part(&self) -> Part {
-        let member = self.cluster.is_some_and(|cluster| cluster.members.iter().any(|member| member.value == self.machine.name));
+        let member =
+            self.cluster.is_some_and(|cluster| cluster.members.iter().any(|member| member.value == self.machine.name));
         if member { Part::Member } else { Part::Leaf }
     }
 
@@ -106,7 +108,10 @@ impl<'a> Subject<'a, '_> {
             ("machine.hardware", Val::text(followed.hardware.name.as_str())),
             ("machine.cluster", Val::text(self.cluster.map_or("", |cluster| cluster.name.value.as_str()))),
             ("machine.part", Val::text(if self.part() == Part::Member { "member" } else { "leaf" })),
-            ("machine.configuration", names(machine.configuration.iter().map(|module| module.value.as_str()).collect())),
+            (
+                "machine.configuration",
+                names(machine.configuration.iter().map(|module| module.value.as_str()).collect()),
+            ),
             ("hardware.name", Val::text(followed.hardware.name.as_str())),
             ("hardware.arch", Val::text(&followed.hardware.arch.value)),
             ("hardware.cores", Val::Int(followed.hardware.cores.value.into())),
@@ -123,7 +128,8 @@ impl<'a> Subject<'a, '_> {
 /// `domain.*` and `cluster.*`.
 pub fn domain_facts(domain: &Domain) -> Vec<(&'static str, Val)> {
     let cluster = domain.clusters.values().next();
-    let members = cluster.into_iter().flat_map(|cluster| &cluster.members).map(|member| Val::text(member.value.as_str()));
+    let members =
+        cluster.into_iter().flat_map(|cluster| &cluster.members).map(|member| Val::text(member.value.as_str()));
     vec![
         ("domain.name", Val::text(domain.name.value.as_str())),
         ("domain.dns", Val::text(domain.dns.value.as_str())),
@@ -154,7 +160,9 @@ pub fn share(subject: &Subject, interpreter: &cel::Context<'static, 'static>) ->
         for (at, placed) in layers.checks.iter().enumerate() {
             let holds = |evaluation: &mut Evaluation| {
                 let that = evaluation.ground.expressions.condition(&placed.check.that.value).ok()?;
-                evaluation.is_on(placed.block).then(|| evaluation.holds(&that, &placed.check.that.value, placed.check.that.span))?
+                evaluation
+                    .is_on(placed.block)
+                    .then(|| evaluation.holds(&that, &placed.check.that.value, placed.check.that.span))?
             };
             evaluation.recorder.get_or_insert_default().begin();
             let holds = holds(&mut evaluation) == Some(true);
@@ -191,7 +199,11 @@ pub fn resolve(
         Out::Value(value) => options(value, subject.origin(), &mut own),
         Out::Absent | Out::Failed => None,
     };
-    let origins = Origins { places: Arc::new(evaluation.places), base: subject.base.places.clone(), fallback: Some(subject.origin()) };
+    let origins = Origins {
+        places: Arc::new(evaluation.places),
+        base: subject.base.places.clone(),
+        fallback: Some(subject.origin()),
+    };
     let sound = !own.has_errors();
     report.absorb(own);
     let Subject { machine, followed, .. } = subject;
@@ -222,7 +234,11 @@ pub fn typed<T: serde::de::DeserializeOwned>(value: &Val, origin: Span, report: 
     match val::read(value) {
         Ok(options) => Some(options),
         Err(fault) => {
-            report.push(Diagnostic::error(codes::DOES_NOT_FIT, origin, format!("the option tree does not fit its model: {fault}")));
+            report.push(Diagnostic::error(
+                codes::DOES_NOT_FIT,
+                origin,
+                format!("the option tree does not fit its model: {fault}"),
+            ));
             None
         }
     }
@@ -261,7 +277,11 @@ fn judge(evaluation: &mut Evaluation, placed: &PlacedCheck, base: &Base) {
     if evaluation.holds(&that, &check.that.value, check.that.span) != Some(false) {
         return;
     }
-    let say = if check.say.value.contains("${") { evaluation.text(&check.say.value, check.say.span) } else { Some(Val::text(&check.say.value)) };
+    let say = if check.say.value.contains("${") {
+        evaluation.text(&check.say.value, check.say.span)
+    } else {
+        Some(Val::text(&check.say.value))
+    };
     let message = match say {
         Some(Val::Text(text)) => text.to_string(),
         Some(other) => other.to_string(),
@@ -292,4 +312,3 @@ fn judge(evaluation: &mut Evaluation, placed: &PlacedCheck, base: &Base) {
     }
     evaluation.report.push(finding);
 }
-

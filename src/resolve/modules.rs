@@ -4,15 +4,19 @@
 
 use super::codes;
 use super::core::MACHINE_OPTIONS;
-use crate::declare::nearest;
 use super::schema::Schema;
+use crate::declare::nearest;
 use crate::declare::{Declared, Module};
 use crate::diag::{Diagnostic, Report, Span, Spanned};
 use crate::name::ModuleName;
 use std::collections::BTreeSet;
 
 /// All modules of a configuration, imports first, each once. Unknown ones are reported and left out.
-pub fn closure<'a>(configuration: &[Spanned<ModuleName>], declared: &'a Declared, report: &mut Report) -> Vec<&'a Module> {
+pub fn closure<'a>(
+    configuration: &[Spanned<ModuleName>],
+    declared: &'a Declared,
+    report: &mut Report,
+) -> Vec<&'a Module> {
     let mut visit = Visit { declared, report, done: BTreeSet::new(), stack: vec![], order: vec![] };
     for name in configuration {
         visit.module(name);
@@ -60,8 +64,12 @@ impl Visit<'_, '_> {
         let first = edges.iter().enumerate().min_by_key(|(_, (_, span))| *span).map_or(0, |(at, _)| at);
         edges.rotate_left(first);
         let ring: Vec<String> = edges.iter().chain(edges.first()).map(|(name, _)| format!("`{name}`")).collect();
-        let mut error = Diagnostic::error(codes::IMPORT_CYCLE, edges[0].1, format!("these modules import each other: {}", ring.join(" → ")))
-            .label(format!("{} imports {}", ring[0], ring[1]));
+        let mut error = Diagnostic::error(
+            codes::IMPORT_CYCLE,
+            edges[0].1,
+            format!("these modules import each other: {}", ring.join(" → ")),
+        )
+        .label(format!("{} imports {}", ring[0], ring[1]));
         for (at, (_, span)) in edges.iter().enumerate().skip(1) {
             error = error.also(*span, format!("{} imports {}", ring[at], ring[at + 1]));
         }
@@ -74,7 +82,11 @@ fn unknown(name: &Spanned<ModuleName>, declared: &Declared) -> Diagnostic {
     let error = Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("there is no module `{}`", name.value));
     match nearest(name.value.as_str(), known.clone()) {
         Some(near) => error.help(format!("write `{near}`")),
-        None => error.help(format!("the modules are {}; your own go to modules/{}/module.toml", known.collect::<Vec<_>>().join(", "), name.value)),
+        None => error.help(format!(
+            "the modules are {}; your own go to modules/{}/module.toml",
+            known.collect::<Vec<_>>().join(", "),
+            name.value
+        )),
     }
 }
 

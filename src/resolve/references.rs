@@ -17,7 +17,12 @@ pub struct Followed<'a> {
 }
 
 /// Follows the references of a machine; `None` when one leads nowhere (all that do are reported).
-pub fn follow<'a>(machine: &declare::Machine, domain: &'a Domain, declared: &'a Declared, report: &mut Report) -> Option<Followed<'a>> {
+pub fn follow<'a>(
+    machine: &declare::Machine,
+    domain: &'a Domain,
+    declared: &'a Declared,
+    report: &mut Report,
+) -> Option<Followed<'a>> {
     let unread = &declared.unread;
     let hardware = find("hardware profile", &machine.hardware, &declared.hardware, (unread, report));
     let person = find("person", &machine.person, &declared.people, (unread, report));
@@ -30,14 +35,23 @@ pub fn follow<'a>(machine: &declare::Machine, domain: &'a Domain, declared: &'a 
     Some(Followed { hardware: hardware?, person: person?, zone: zone? }).filter(|_| events)
 }
 
-fn zone<'a>(machine: &declare::Machine, domain: &'a Domain, unread: &BTreeSet<String>, report: &mut Report) -> Option<&'a declare::Zone> {
+fn zone<'a>(
+    machine: &declare::Machine,
+    domain: &'a Domain,
+    unread: &BTreeSet<String>,
+    report: &mut Report,
+) -> Option<&'a declare::Zone> {
     match (machine.zone.as_ref().or(domain.zone.as_ref()), domain.zones.len()) {
         (Some(zone), _) => find("zone", zone, &domain.zones, (unread, report)),
         (None, 1) => domain.zones.values().next(),
         (None, _) => {
             let names: Vec<&str> = domain.zones.keys().map(ZoneName::as_str).collect();
             let example = names.first().copied().unwrap_or("home");
-            let error = Diagnostic::error(codes::NO_ZONE, Span::new(machine.source, 0..0), format!("the machine `{}` is in no zone", machine.name));
+            let error = Diagnostic::error(
+                codes::NO_ZONE,
+                Span::new(machine.source, 0..0),
+                format!("the machine `{}` is in no zone", machine.name),
+            );
             report.push(match names.is_empty() {
                 true => error.help("declare one in domain.toml: `[zones.home]`"),
                 false => error.help(format!("add `zone = \"{example}\"`; the zones are {}", names.join(", "))),
@@ -56,7 +70,8 @@ pub fn find<'m, N: Ord + std::borrow::Borrow<str>, T>(
 ) -> Option<&'m T> {
     let found = known.get::<N>(&name.value);
     if found.is_none() && !unread.contains(&file(what, name.value.borrow())) {
-        let error = Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("there is no {what} `{}`", name.value.borrow()));
+        let error =
+            Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("there is no {what} `{}`", name.value.borrow()));
         let names: Vec<&str> = known.keys().map(std::borrow::Borrow::borrow).collect();
         report.push(match nearest(name.value.borrow(), names.iter().copied()) {
             Some(near) => error.help(format!("write `{near}`")),
@@ -117,9 +132,13 @@ fn members(cluster: &Cluster, declared: &Declared, report: &mut Report) {
     }
     if let Some(machine) = declared.machines.get(&cluster.name.value) {
         report.push(
-            Diagnostic::error(codes::CLUSTER_MEMBERS, cluster.name.span, format!("`{}` names a machine and the cluster; both are JetStream domains", machine.name))
-                .also(Span::new(machine.source, 0..0), "the machine")
-                .help("give the cluster a name of its own, such as `hub`"),
+            Diagnostic::error(
+                codes::CLUSTER_MEMBERS,
+                cluster.name.span,
+                format!("`{}` names a machine and the cluster; both are JetStream domains", machine.name),
+            )
+            .also(Span::new(machine.source, 0..0), "the machine")
+            .help("give the cluster a name of its own, such as `hub`"),
         );
     }
 }

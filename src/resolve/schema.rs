@@ -4,9 +4,9 @@
 
 use super::codes;
 use super::fit::{self, Fit, has_expression};
-use crate::declare::nearest;
 use super::types::{self, Type};
 use super::val::{Val, path_key};
+use crate::declare::nearest;
 use crate::declare::{Declared, OptionDecl, Value};
 use crate::diag::{Diagnostic, Report, SourceId, Span, Spanned};
 use std::collections::BTreeMap;
@@ -144,7 +144,8 @@ impl Schema {
         match elsewhere.as_slice() {
             [] if names.is_empty() => error,
             [] => error.help(format!("what stands here: {}", names.join(", "))),
-            found => error.help(format!("there is {}", found.iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", "))),
+            found => error
+                .help(format!("there is {}", found.iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", "))),
         }
     }
 }
@@ -212,7 +213,9 @@ fn decl(path: &str, option: &OptionDecl, declared: &Declared, report: &mut Repor
     let mut record = Record::default();
     for field in &option.fields {
         let name = &field.path.value;
-        if let Some(decl) = decl(&format!("{path}{}.{}", stars(&option.kind.value), path_key(name)), field, declared, report) {
+        if let Some(decl) =
+            decl(&format!("{path}{}.{}", stars(&option.kind.value), path_key(name)), field, declared, report)
+        {
             record.fields.insert(Arc::from(&**name), Arc::new(decl));
         }
     }
@@ -239,7 +242,15 @@ fn decl(path: &str, option: &OptionDecl, declared: &Declared, report: &mut Repor
         false => fixed(path, value, &kind, declared, &mut Report::default()).or_else(|| Some(fit::plain(&value.value))),
     });
     let span = option.path.span;
-    Some(Decl { path: path.into(), kind, written: option.kind.value.clone(), doc: option.doc.value.clone(), default, example, span })
+    Some(Decl {
+        path: path.into(),
+        kind,
+        written: option.kind.value.clone(),
+        doc: option.doc.value.clone(),
+        default,
+        example,
+        span,
+    })
 }
 
 /// How deep the fields of a record lie below their option: `map<record>` and `list<record>` one level, `record` none.

@@ -11,8 +11,14 @@ pub enum Type {
     /// Anything that TOML can say; for what templates see.
     Any,
     Bool,
-    Int { least: Option<i64>, most: Option<i64> },
-    Float { least: Option<f64>, most: Option<f64> },
+    Int {
+        least: Option<i64>,
+        most: Option<i64>,
+    },
+    Float {
+        least: Option<f64>,
+        most: Option<f64>,
+    },
     Text(Option<regex::Regex>),
     Enum(Vec<Box<str>>),
     Word(Word),
@@ -133,7 +139,8 @@ impl Parser<'_> {
 
     fn name(&mut self) -> std::ops::Range<usize> {
         self.space();
-        let len = self.rest().len() - self.rest().trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len();
+        let len =
+            self.rest().len() - self.rest().trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len();
         let range = self.at..self.at + len;
         self.at = range.end;
         range
@@ -165,7 +172,10 @@ impl Parser<'_> {
                 None => Err(TypeFault {
                     at: range,
                     message: "a record needs its `fields`".into(),
-                    help: Some("declare them beside the type: `[options.\"…\".fields.<field>]`, each with `type` and `doc`".into()),
+                    help: Some(
+                        "declare them beside the type: `[options.\"…\".fields.<field>]`, each with `type` and `doc`"
+                            .into(),
+                    ),
                 }),
             },
             name => match word(name) {
@@ -200,7 +210,9 @@ impl Parser<'_> {
             (Some(value), None, true) => Ok(Type::Map(None, Box::new(value))),
             (Some(value), Some(Type::Text(None)), true) => Ok(Type::Map(None, Box::new(value))),
             (Some(value), Some(Type::Word(key)), true) => Ok(Type::Map(Some(key), Box::new(value))),
-            _ => Err(self.fault(start..self.at, "a map is `map<value>` or `map<key, value>`, with a key that is a text")),
+            _ => {
+                Err(self.fault(start..self.at, "a map is `map<value>` or `map<key, value>`, with a key that is a text"))
+            }
         }
     }
 
@@ -268,7 +280,8 @@ fn unknown(name: &str, at: std::ops::Range<usize>) -> TypeFault {
         || format!("the types are {}", known.collect::<Vec<_>>().join(", ")),
         |near| format!("write `{near}`"),
     );
-    let message = if name.is_empty() { "a type is expected here".to_owned() } else { format!("there is no type `{name}`") };
+    let message =
+        if name.is_empty() { "a type is expected here".to_owned() } else { format!("there is no type `{name}`") };
     TypeFault { at, message, help: Some(help) }
 }
 
@@ -326,9 +339,25 @@ mod tests {
     #[test]
     fn every_form_of_the_grammar_parses() {
         for text in [
-            "bool", "int", "int(1..65535)", "int(..9)", "int(-5..)", "float(0.0..1.0)", "string", "string(/[a-z]+/)",
-            "string(/a(b)c/)", "enum(\"a\", \"b\")", "list<ip>", "set<port>", "map<int>", "map<stream, string>",
-            "optional<duration>", "either<int, string>", "list<map<list<optional<size>>>>", "any", " list < ip > ",
+            "bool",
+            "int",
+            "int(1..65535)",
+            "int(..9)",
+            "int(-5..)",
+            "float(0.0..1.0)",
+            "string",
+            "string(/[a-z]+/)",
+            "string(/a(b)c/)",
+            "enum(\"a\", \"b\")",
+            "list<ip>",
+            "set<port>",
+            "map<int>",
+            "map<stream, string>",
+            "optional<duration>",
+            "either<int, string>",
+            "list<map<list<optional<size>>>>",
+            "any",
+            " list < ip > ",
         ] {
             assert!(parse(text, None).is_ok(), "{text}: {:?}", parse(text, None));
         }

@@ -175,7 +175,9 @@ impl<'de> Deserializer<'de> for &'de Val {
             Val::Duration(value) => visitor.visit_string(value.to_string()),
             Val::Text(value) => visitor.visit_borrowed_str(value),
             Val::List(values) => visitor.visit_seq(SeqDeserializer::new(values.iter())),
-            Val::Map(entries) => visitor.visit_map(MapDeserializer::new(entries.iter().map(|(key, value)| (&**key, value)))),
+            Val::Map(entries) => {
+                visitor.visit_map(MapDeserializer::new(entries.iter().map(|(key, value)| (&**key, value))))
+            }
         }
     }
 

@@ -15,7 +15,6 @@ use crate::resolve::types::Type;
 use crate::resolve::val::Val;
 use std::sync::Arc;
 impl<'e, 'a> Evaluation<'e, 'a> {
-
     /// Evaluates a written value once, and notices when it needs itself.
     pub(super) fn written(&mut self, (path, kind): (&str, &'a Type), written: &Spanned<Value>, memo: &str) -> Out {
         if let Some(out) = self.shared.and_then(|shared| shared.value(memo, &self.touched)) {
@@ -106,7 +105,11 @@ impl<'e, 'a> Evaluation<'e, 'a> {
                 let at = expr.slots.first().map_or(0..text.len(), |slot| slot.at.clone());
                 let span = if text.contains("${") { inside(span, text, &at) } else { span };
                 let span = self.blame(span);
-                self.report.push(Diagnostic::error(codes::EVALUATION, span, format!("this expression fails: {message}")));
+                self.report.push(Diagnostic::error(
+                    codes::EVALUATION,
+                    span,
+                    format!("this expression fails: {message}"),
+                ));
                 None
             }
         }
@@ -216,7 +219,6 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         }
     }
 
-
     /// Is the block switched on?
     pub fn is_on(&mut self, block: BlockId) -> bool {
         let BlockId(number @ 1..) = block else { return true };
@@ -267,8 +269,12 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             Val::Bool(holds) => Some(holds),
             other => {
                 self.report.push(
-                    Diagnostic::error(codes::NOT_A_CONDITION, span, format!("a condition is true or false, this is {}", other.kind()))
-                        .help("compare it with something, such as `… > 0` or `… == \"a\"`"),
+                    Diagnostic::error(
+                        codes::NOT_A_CONDITION,
+                        span,
+                        format!("a condition is true or false, this is {}", other.kind()),
+                    )
+                    .help("compare it with something, such as `… > 0` or `… == \"a\"`"),
                 );
                 None
             }
@@ -286,8 +292,9 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         let first = edges.iter().enumerate().min_by_key(|(_, edge)| edge.span).map_or(0, |(at, _)| at);
         edges.rotate_left(first);
         let names: Vec<String> = edges.iter().chain(edges.first()).map(|edge| format!("`{}`", edge.name)).collect();
-        let mut error = Diagnostic::error(codes::CYCLE, edges[0].span, format!("these need each other: {}", names.join(" → ")))
-            .label(format!("{} needs {}", names[0], names[1]));
+        let mut error =
+            Diagnostic::error(codes::CYCLE, edges[0].span, format!("these need each other: {}", names.join(" → ")))
+                .label(format!("{} needs {}", names[0], names[1]));
         for (at, edge) in edges.iter().enumerate().skip(1) {
             error = error.also(edge.span, format!("{} needs {}", names[at], names[at + 1]));
         }

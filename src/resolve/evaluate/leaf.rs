@@ -10,7 +10,6 @@ use crate::resolve::schema::Default;
 use crate::resolve::types::Type;
 use crate::resolve::val::Val;
 impl<'e, 'a> Evaluation<'e, 'a> {
-
     pub(super) fn scalar(&mut self, path: &str, here: Here<'e, 'a>, extras: &[Extra]) -> Out {
         let Here { kind, node, cut, default } = here;
         let defs = self.standing(node, cut);
@@ -70,13 +69,15 @@ impl<'e, 'a> Evaluation<'e, 'a> {
     /// The definitions that count here: switched on, and not taken away further up.
     pub fn standing(&mut self, node: Option<&'e Node<'a>>, cut: Cut) -> Vec<&'e Def<'a>> {
         let Some(node) = node else { return vec![] };
-        node.defs.iter().filter(|def| self.stands(def, cut) && matches!(def.what, What::Value(_) | What::Written(_))).collect()
+        node.defs
+            .iter()
+            .filter(|def| self.stands(def, cut) && matches!(def.what, What::Value(_) | What::Written(_)))
+            .collect()
     }
 
     pub fn stands(&mut self, def: &Def<'a>, cut: Cut) -> bool {
         def.rank.layer >= cut.layer && def.rank >= cut.rank && self.is_on(def.block)
     }
-
 
     pub(super) fn list(&mut self, path: &str, here: Here<'e, 'a>, extras: &[Extra]) -> Out {
         let Here { kind, node, cut, default } = here;

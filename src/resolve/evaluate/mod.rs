@@ -150,7 +150,11 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             let out = match shape {
                 Shape::Group(inner) => self.group(path, inner, child),
                 Shape::Option(decl) => {
-                    let out = self.typed(path, Here { kind: &decl.kind, node: child, cut: Cut::NOTHING, default: decl.default.as_ref() }, &[]);
+                    let out = self.typed(
+                        path,
+                        Here { kind: &decl.kind, node: child, cut: Cut::NOTHING, default: decl.default.as_ref() },
+                        &[],
+                    );
                     self.required(out, (path, &decl.kind), self.origin)
                 }
             };
@@ -237,7 +241,9 @@ fn conflict(path: &str, (first, at): (&Val, Span), (second, then): (&Val, Span),
     let (first_span, second_span) = if at <= then { (at, then) } else { (then, at) };
     let (earlier, later) = if at <= then { (first, second) } else { (second, first) };
     let stronger = match rank.layer {
-        Layer::OptionDefault | Layer::ModuleDefault | Layer::Module => "set it in the domain or the machine, which are stronger, or remove one of the two",
+        Layer::OptionDefault | Layer::ModuleDefault | Layer::Module => {
+            "set it in the domain or the machine, which are stronger, or remove one of the two"
+        }
         _ => "remove one of the two",
     };
     Diagnostic::error(codes::CONFLICT, second_span, format!("`{path}` has two values in one layer"))
@@ -252,7 +258,8 @@ fn nothing_to_remove(path: &str, gone: &Spanned<Val>, there: impl Iterator<Item 
         Val::Text(text) => text.to_string(),
         other => other.to_string(),
     };
-    let error = Diagnostic::error(codes::NOTHING_TO_REMOVE, gone.span, format!("no weaker layer put `{text}` into `{path}`"));
+    let error =
+        Diagnostic::error(codes::NOTHING_TO_REMOVE, gone.span, format!("no weaker layer put `{text}` into `{path}`"));
     let bare = there.iter().map(|item| item.trim_matches('"'));
     match nearest(&text, bare) {
         Some(near) if near != text => error.help(format!("write \"{near}\"")),

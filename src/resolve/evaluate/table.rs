@@ -8,7 +8,6 @@ use crate::resolve::schema::BUILT_IN;
 use crate::resolve::types::Type;
 use crate::resolve::val::Val;
 impl<'e, 'a> Evaluation<'e, 'a> {
-
     pub(super) fn table(&mut self, path: &mut String, here: Here<'e, 'a>, extras: &[Extra]) -> Out {
         let Here { kind, node, cut, default } = here;
         let mut extras = extras.to_vec();
@@ -42,7 +41,11 @@ impl<'e, 'a> Evaluation<'e, 'a> {
                 for (key, field) in &record.fields {
                     let (child, cut, extras) = self.below((node, cut), &extras, key);
                     let before = push(path, key);
-                    let out = self.typed(path, Here { kind: &field.kind, node: child, cut, default: field.default.as_ref() }, &extras);
+                    let out = self.typed(
+                        path,
+                        Here { kind: &field.kind, node: child, cut, default: field.default.as_ref() },
+                        &extras,
+                    );
                     let out = self.required(out, (path, &field.kind), span);
                     path.truncate(before);
                     failed |= collect(&mut entries, key, out);
@@ -70,7 +73,12 @@ impl<'e, 'a> Evaluation<'e, 'a> {
     }
 
     /// The child, what is cut from it, and what extras say about it.
-    pub(super) fn below(&mut self, (node, cut): (Option<&'e Node<'a>>, Cut), extras: &[Extra], key: &str) -> (Option<&'e Node<'a>>, Cut, Vec<Extra>) {
+    pub(super) fn below(
+        &mut self,
+        (node, cut): (Option<&'e Node<'a>>, Cut),
+        extras: &[Extra],
+        key: &str,
+    ) -> (Option<&'e Node<'a>>, Cut, Vec<Extra>) {
         let cut = node.map_or(cut, |node| self.descend(node, cut, key));
         let stands = |extra: &&Extra| extra.rank.layer >= cut.layer && extra.rank >= cut.rank;
         let part = |extra: &Extra| extra.value.get(key).map(|value| Extra { value: value.clone(), ..*extra });
@@ -101,7 +109,12 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             })
     }
 
-    pub(super) fn removals_are_sound(&mut self, path: &str, (node, cut): (Option<&'e Node<'a>>, Cut), extras: &[Extra]) -> bool {
+    pub(super) fn removals_are_sound(
+        &mut self,
+        path: &str,
+        (node, cut): (Option<&'e Node<'a>>, Cut),
+        extras: &[Extra],
+    ) -> bool {
         let Some(node) = node else { return true };
         let mut sound = true;
         for (layer, gone) in self.removes(Some(node)) {
@@ -119,7 +132,9 @@ impl<'e, 'a> Evaluation<'e, 'a> {
 
     /// Is there a definition of a weaker layer here or below?
     pub(super) fn weaker(&mut self, node: &'e Node<'a>, layer: Layer, cut: Cut) -> bool {
-        node.defs.iter().any(|def| !matches!(def.what, What::Remove(_)) && def.rank.layer < layer && self.stands(def, cut))
+        node.defs
+            .iter()
+            .any(|def| !matches!(def.what, What::Remove(_)) && def.rank.layer < layer && self.stands(def, cut))
             || node.children.values().any(|child| self.weaker(child, layer, cut))
     }
 }
