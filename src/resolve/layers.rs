@@ -173,6 +173,8 @@ struct Lay<'l, 'a> {
     report: &'l mut Report,
     rank: Rank,
     block: BlockId,
+    /// Where in the option tree we are.
+    path: String,
     /// Paths that the block sets, if it has a `when`.
     sets: Vec<(String, Span)>,
     touched: BTreeSet<&'a str>,
@@ -199,6 +201,7 @@ pub fn lay<'a>(layers: &mut Layers<'a>, (layer, body): (Layer, &'a Body), ground
             report,
             rank: Rank { class: settings, layer },
             block: id,
+            path: String::new(),
             sets: vec![],
             touched: BTreeSet::new(),
         };
@@ -208,10 +211,10 @@ pub fn lay<'a>(layers: &mut Layers<'a>, (layer, body): (Layer, &'a Body), ground
             (Rank { class: Class::Force, layer }, &block.force),
         ] {
             lay.rank = rank;
-            lay.group(&mut layers.root, &ground.schema.roots, &mut String::new(), table);
+            lay.group(&mut layers.root, &ground.schema.roots, table);
         }
         lay.rank = Rank { class: Class::Settings, layer };
-        lay.remove(&mut layers.root, At::Group(&ground.schema.roots), &mut String::new(), &block.remove);
+        lay.remove(&mut layers.root, At::Group(&ground.schema.roots), &block.remove);
         let sets = std::mem::take(&mut lay.sets);
         layers.touched.append(&mut lay.touched);
         if let (Some(when), BlockId(number @ 1..)) = (&block.when, id) {
@@ -257,9 +260,9 @@ fn sound(written: &Spanned<Value>, place: Place, ground: Ground, report: &mut Re
         Value::Text(text) if text.contains("${") => {
             checked(ground.expressions.template(text), (text, written.span, place), ground, report).is_some()
         }
-        Value::List(items) => items.iter().fold(true, |all, item| sound(item, place, ground, report) && all),
+        Value::List(items) => items.iter().filter(|item| !sound(item, place, ground, report)).count() == 0,
         Value::Table(table) => {
-            table.entries.iter().fold(true, |all, entry| sound(&entry.value, place, ground, report) && all)
+            table.entries.iter().filter(|entry| !sound(&entry.value, place, ground, report)).count() == 0
         }
         _ => true,
     }
@@ -368,30 +371,24 @@ fn reads_itself(when: &Spanned<Box<str>>, template: &Template, sets: &[(String, 
 }
 
 impl<'a> Lay<'_, 'a> {
-    fn group(
-        &mut self,
-        node: &mut Node<'a>,
-        group: &'a BTreeMap<Arc<str>, Shape>,
-        path: &mut String,
-        table: &'a Table,
-    ) {
+    fn group(&mut self, node: &mut Node<'a>, group: &'a BTreeMap<Arc<str>, Shape>, table: &'a Table) {
         for entry in &table.entries {
-            let before = push(path, &entry.key.value);
+            let before = push(&mut self.path, &entry.key.value);
             match group.get(&*entry.key.value) {
-                None => self.unknown(path, &entry.key, At::Group(group)),
+                None => self.unknown(&entry.key, At::Group(group)),
                 Some(Shape::Option(decl)) => {
                     self.touch(&decl.path);
-                    self.value(node.child(&entry.key.value), &decl.kind, path, entry);
+                    self.value(node.child(&entry.key.value), &decl.kind, entry);
                 }
                 Some(Shape::Group(inner)) => match &entry.value.value {
-                    Value::Table(table) => self.group(node.child(&entry.key.value), inner, path, table),
+                    Value::Table(table) => self.group(node.child(&entry.key.value), inner, table),
                     other => self.report.push(
                         Diagnostic::error(
                             codes::DOES_NOT_FIT,
                             entry.value.span,
                             format!("a table is expected, not {}", other.kind()),
                         )
-                        .label(format!("in `{path}`"))
+                        .label(format!("in `{}`", self.path))
                         .help(format!(
                             "what stands here: {}",
                             inner.keys().map(|k| &**k).collect::<Vec<_>>().join(", ")
@@ -399,81 +396,82 @@ impl<'a> Lay<'_, 'a> {
                     ),
                 },
             }
-            path.truncate(before);
+            self.path.truncate(before);
         }
     }
 
     /// What the domain, a zone or a hardware profile says to machines that have a module is not said to the others.
-    fn unknown(&mut self, path: &str, key: &Spanned<Box<str>>, at: At<'_>) {
+    fn unknown(&mut self, key: &Spanned<Box<str>>, at: At<'_>) {
         let shared = matches!(self.rank.layer, Layer::Domain | Layer::Zone | Layer::Hardware);
-        match self.ground.declarer(path) {
+        match self.ground.declarer(&self.path) {
             Some(_) if shared => {}
             Some(module) => self.report.push(
                 Diagnostic::error(
                     codes::UNKNOWN_OPTION,
                     key.span,
-                    format!("there is no option `{path}` without the module `{module}`"),
+                    format!("there is no option `{}` without the module `{module}`", self.path),
                 )
                 .help(format!("add \"{module}\" to `configuration`, or to the `imports` of a module")),
             ),
-            None => self.report.push(self.ground.schema.unknown(path, key, at)),
+            None => self.report.push(self.ground.schema.unknown(&self.path, key, at)),
         }
     }
 
-    fn value(&mut self, node: &mut Node<'a>, kind: &'a Type, path: &mut String, entry: &'a Entry) {
+    fn value(&mut self, node: &mut Node<'a>, kind: &'a Type, entry: &'a Entry) {
         node.key.get_or_insert(entry.key.span);
         match (kind.inner(), &entry.value.value) {
-            (Type::Map(..) | Type::Record(_), Value::Table(table)) => self.table(node, kind, path, entry, table),
-            _ => self.leaf(node, kind, path, entry),
+            (Type::Map(..) | Type::Record(_), Value::Table(_)) => self.table(node, kind, entry),
+            _ => self.leaf(node, kind, entry),
         }
     }
 
-    fn table(&mut self, node: &mut Node<'a>, kind: &'a Type, path: &mut String, entry: &'a Entry, table: &'a Table) {
+    fn table(&mut self, node: &mut Node<'a>, kind: &'a Type, entry: &'a Entry) {
+        let Value::Table(table) = &entry.value.value else { return };
         if self.rank.class == Class::Force && self.rank.layer != Layer::Foreground && written_whole(entry, table) {
-            self.define(node, entry.key.span, What::Replace, path);
+            self.define(node, entry.key.span, What::Replace);
         }
         self.define_quietly(node, entry.key.span, What::Present);
         for entry in &table.entries {
-            let before = push(path, &entry.key.value);
+            let before = push(&mut self.path, &entry.key.value);
             match kind.inner() {
                 Type::Map(_, inner) => {
                     let key = key_of(&entry.key.value, kind, self.ground.declared);
-                    if report_fault(key, path, entry.key.span, self.report).is_some() {
-                        self.value(node.child(&entry.key.value), inner, path, entry);
+                    if report_fault(key, &self.path, entry.key.span, self.report).is_some() {
+                        self.value(node.child(&entry.key.value), inner, entry);
                     }
                 }
                 Type::Record(record) => match record.fields.get(&*entry.key.value) {
-                    Some(field) => self.value(node.child(&entry.key.value), &field.kind, path, entry),
+                    Some(field) => self.value(node.child(&entry.key.value), &field.kind, entry),
                     None => {
-                        let nearest = unknown_field(path, &entry.key, record);
+                        let nearest = unknown_field(&self.path, &entry.key, record);
                         self.report.push(nearest);
                     }
                 },
                 _ => {}
             }
-            path.truncate(before);
+            self.path.truncate(before);
         }
     }
 
-    fn leaf(&mut self, node: &mut Node<'a>, kind: &'a Type, path: &mut String, entry: &'a Entry) {
+    fn leaf(&mut self, node: &mut Node<'a>, kind: &'a Type, entry: &'a Entry) {
         let written = &entry.value;
         if has_expression(&written.value) {
-            let place = if path.contains('.') { Place::InEntry } else { Place::Outside };
+            let place = if self.path.contains('.') { Place::InEntry } else { Place::Outside };
             if sound(written, place, self.ground, self.report) {
-                self.define(node, written.span, What::Written(written), path);
+                self.define(node, written.span, What::Written(written));
             }
             return;
         }
         let mut none = |_: &str, _: Span, _: &mut Report| None;
         let mut cx = Fit { declared: self.ground.declared, report: self.report, evaluate: &mut none };
-        if let Some(value) = fit::fit(path, written, kind, &mut cx) {
-            self.define(node, written.span, What::Value(value), path);
+        if let Some(value) = fit::fit(&self.path, written, kind, &mut cx) {
+            self.define(node, written.span, What::Value(value));
         }
     }
 
-    fn define(&mut self, node: &mut Node<'a>, span: Span, what: What<'a>, path: &str) {
+    fn define(&mut self, node: &mut Node<'a>, span: Span, what: What<'a>) {
         if self.block != BlockId::ALWAYS {
-            self.sets.push((path.to_owned(), span));
+            self.sets.push((self.path.clone(), span));
         }
         self.define_quietly(node, span, what);
     }
@@ -489,33 +487,33 @@ impl<'a> Lay<'_, 'a> {
     }
 
     /// `[remove]`: tables lead to an option, lists name what goes.
-    fn remove(&mut self, node: &mut Node<'a>, at: At<'a>, path: &mut String, table: &'a Table) {
+    fn remove(&mut self, node: &mut Node<'a>, at: At<'a>, table: &'a Table) {
         for entry in &table.entries {
-            let before = push(path, &entry.key.value);
+            let before = push(&mut self.path, &entry.key.value);
             if let At::Group(group) = at
                 && let Some(Shape::Option(decl)) = group.get(&*entry.key.value)
             {
                 self.touch(&decl.path);
             }
             match (at.step(&entry.key.value), &entry.value.value) {
-                (None, _) => self.unknown(path, &entry.key, at),
-                (Some(next), Value::Table(inner)) => self.remove(node.child(&entry.key.value), next, path, inner),
-                (Some(next), Value::List(items)) => self.remove_items(node.child(&entry.key.value), next, path, items),
+                (None, _) => self.unknown(&entry.key, at),
+                (Some(next), Value::Table(inner)) => self.remove(node.child(&entry.key.value), next, inner),
+                (Some(next), Value::List(items)) => self.remove_items(node.child(&entry.key.value), next, items),
                 (Some(_), other) => self.report.push(
                     Diagnostic::error(
                         codes::DOES_NOT_FIT,
                         entry.value.span,
                         format!("a list of what to remove is expected, not {}", other.kind()),
                     )
-                    .label(format!("in `{path}`"))
+                    .label(format!("in `{}`", self.path))
                     .help("name the keys or elements: `[remove]` then `path = [\"…\"]`"),
                 ),
             }
-            path.truncate(before);
+            self.path.truncate(before);
         }
     }
 
-    fn remove_items(&mut self, node: &mut Node<'a>, at: At<'a>, path: &str, items: &[Spanned<Value>]) {
+    fn remove_items(&mut self, node: &mut Node<'a>, at: At<'a>, items: &[Spanned<Value>]) {
         let element = match at {
             At::Inside(kind) => match kind.inner() {
                 Type::List(inner) | Type::Set(inner) => Some(&**inner),
@@ -528,12 +526,12 @@ impl<'a> Lay<'_, 'a> {
         let mut gone = vec![];
         for item in items {
             let mut cx = Fit { declared: self.ground.declared, report: self.report, evaluate: &mut none };
-            if let Some(value) = fit::fit(path, item, element.unwrap_or(&any), &mut cx) {
+            if let Some(value) = fit::fit(&self.path, item, element.unwrap_or(&any), &mut cx) {
                 gone.push(Spanned::new(value, item.span));
             }
         }
         let span = items.first().map_or(super::schema::BUILT_IN, |item| item.span);
-        self.define(node, span, What::Remove(gone), path);
+        self.define(node, span, What::Remove(gone));
     }
 }
 

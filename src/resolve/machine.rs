@@ -165,8 +165,8 @@ pub fn share(subject: &Subject, interpreter: &cel::Context<'static, 'static>) ->
                     .then(|| evaluation.holds(&that, &placed.check.that.value, placed.check.that.span))?
             };
             evaluation.recorder.get_or_insert_default().begin();
-            let holds = holds(&mut evaluation) == Some(true);
-            evaluation.recorder.get_or_insert_default().end_check(at, holds);
+            let holds = holds(&mut evaluation);
+            evaluation.recorder.get_or_insert_default().end_check(at, holds.into());
         }
     }
     evaluation.recorder.unwrap_or_default().shared

@@ -234,12 +234,14 @@ fn decl(path: &str, option: &OptionDecl, declared: &Declared, report: &mut Repor
         if has_expression(&value.value) {
             return Some(Default::Written(value.clone()));
         }
-        fixed(path, value, &kind, declared, report).map(Default::Fixed)
+        fixed((path, &kind), value, declared, report).map(Default::Fixed)
     });
     let example = option.example.as_ref().and_then(|value| match has_expression(&value.value) {
         true => Some(fit::plain(&value.value)),
         // An example may name a machine of somebody else's domain; its shape is what counts.
-        false => fixed(path, value, &kind, declared, &mut Report::default()).or_else(|| Some(fit::plain(&value.value))),
+        false => {
+            fixed((path, &kind), value, declared, &mut Report::default()).or_else(|| Some(fit::plain(&value.value)))
+        }
     });
     let span = option.path.span;
     Some(Decl {
@@ -258,7 +260,7 @@ fn stars(kind: &str) -> String {
     ".*".repeat(kind.matches("map<").count() + kind.matches("list<").count())
 }
 
-fn fixed(path: &str, value: &Spanned<Value>, kind: &Type, declared: &Declared, report: &mut Report) -> Option<Val> {
+fn fixed((path, kind): (&str, &Type), value: &Spanned<Value>, declared: &Declared, report: &mut Report) -> Option<Val> {
     let mut none = |_: &str, _: Span, _: &mut Report| None;
     fit::fit(path, value, kind, &mut Fit { declared, report, evaluate: &mut none })
 }

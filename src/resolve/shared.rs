@@ -46,6 +46,19 @@ impl Shared {
     }
 }
 
+/// What a condition, or a check, came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Yes,
+    No,
+}
+
+impl From<Option<bool>> for Answer {
+    fn from(holds: Option<bool>) -> Self {
+        if holds == Some(true) { Answer::Yes } else { Answer::No }
+    }
+}
+
 /// Watches the evaluation of a base.
 #[derive(Debug, Default)]
 pub struct Recorder {
@@ -73,14 +86,14 @@ impl Recorder {
         self.shared.values.insert(memo.into(), (out.clone(), reads));
     }
 
-    pub fn end_switch(&mut self, at: usize, on: bool) {
+    pub fn end_switch(&mut self, at: usize, answer: Answer) {
         let reads = self.end();
-        self.shared.switches.insert(at, (on, reads));
+        self.shared.switches.insert(at, (answer == Answer::Yes, reads));
     }
 
-    pub fn end_check(&mut self, at: usize, holds: bool) {
+    pub fn end_check(&mut self, at: usize, answer: Answer) {
         let reads = self.end();
-        if holds {
+        if answer == Answer::Yes {
             self.shared.checks.insert(at, reads);
         }
     }

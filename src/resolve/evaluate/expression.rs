@@ -258,7 +258,7 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             if holds.is_none() {
                 recorder.read_own();
             }
-            recorder.end_switch(at, holds == Some(true));
+            recorder.end_switch(at, holds.into());
         }
         holds == Some(true)
     }

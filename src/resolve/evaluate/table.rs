@@ -89,10 +89,11 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         for def in &node.defs {
             match &def.what {
                 What::Replace if self.stands(def, cut) => cut.rank = cut.rank.max(def.rank),
-                What::Remove(items) if self.is_on(def.block) => {
-                    if items.iter().any(|item| matches!(&item.value, Val::Text(name) if **name == *key)) {
-                        cut.layer = cut.layer.max(def.rank.layer);
-                    }
+                What::Remove(items)
+                    if items.iter().any(|item| matches!(&item.value, Val::Text(name) if **name == *key))
+                        && self.is_on(def.block) =>
+                {
+                    cut.layer = cut.layer.max(def.rank.layer);
                 }
                 _ => {}
             }
