@@ -22,7 +22,7 @@ const MACHINE: &[Row] = &[
     ("leaf.max_pending", "size", "What may wait for one slow connection before it is cut.", "\"64MiB\"", "\"32MiB\""),
     ("leaf.max_connections", "int(1..1000000)", "Connections at the same time.", "1000", "10000"),
     ("leaf.memory_max", "size", "JetStream's memory (`max_memory_store`).", "\"64MiB\"", "\"4GiB\""),
-    ("leaf.disk_max", "size", "JetStream's disk (`max_file_store`).", "\"1GiB\"", "\"100GB\""),
+    ("leaf.disk_max", "size", "JetStream's disk (`max_file_store`).", "\"4GiB\"", "\"100GB\""),
     ("leaf.sync_interval", "either<enum(\"always\"), duration>", "How often written messages are flushed to the disk; `always` where what is stored is not elsewhere.", "\"2m\"", "\"always\""),
     ("leaf.link", "enum(\"tls\", \"plain\")", "How the link to the cluster is protected; `plain` only inside one zone.", "\"tls\"", "\"plain\""),
     ("leaf.credentials", "secret", "The creds file of the hub credential.", "\"/etc/leafwright/credentials/leaf.creds\"", "\"/run/keys/leaf.creds\""),
