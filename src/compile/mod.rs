@@ -57,10 +57,13 @@ pub struct Compiled {
 pub fn wanted(domain: &Domain) -> Wanted {
     let members = domain.machines.iter().filter(|machine| machine.part == Part::Member);
     let names = |machine: &Machine| BTreeSet::from([machine.options.network.host.clone(), "localhost".to_owned()]);
+    // A person who declares a public key keeps the private half; nobody makes another one.
+    let mut users = permissions(domain);
+    users.retain(|user, _| permissions::declared_key(domain, user).is_none());
     Wanted {
         domain: domain.name.clone(),
         account: domain.account.clone(),
-        users: permissions(domain),
+        users,
         servers: members.map(|machine| (machine.name.clone(), names(machine))).collect(),
     }
 }

@@ -3,7 +3,7 @@
 use super::ca::{self, Authority, Validity};
 use super::keys::{KeyId, KeyStore};
 use crate::identity::jwt::Signer;
-use crate::identity::{self, Certificate, Material, PublicIdentity, Signers, Wanted};
+use crate::identity::{self, Certificate, Material, PublicIdentity, Signers, UserId, Wanted};
 use crate::name::MachineName;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
@@ -29,6 +29,22 @@ pub fn provision(store: &KeyStore, wanted: &Wanted, before: Option<&PublicIdenti
     let signers = Signers { operator: &operator, system_account: &system_account, account: &account };
     let material = Material { users, ca: authority.pem().to_owned(), certificates };
     Ok(identity::sign(wanted, signers, material, before))
+}
+
+/// Makes the keys that belong to no machine and no person; returns which were missing.
+pub fn prepare_store(store: &KeyStore) -> Result<Vec<String>> {
+    let mut made = vec![];
+    let users = [UserId::Provisioner, UserId::System].map(KeyId::User);
+    for id in [KeyId::Operator, KeyId::SystemAccount, KeyId::Account].into_iter().chain(users) {
+        if !store.has(&id) {
+            store.nkey_or_new(&id)?;
+            made.push(id.to_string());
+        }
+    }
+    if ca::key_or_new(store, &KeyId::Ca)?.1 {
+        made.push(KeyId::Ca.to_string());
+    }
+    Ok(made)
 }
 
 /// Before anything is made in it: three keys speak for the whole domain, and new ones would cut all machines off.
