@@ -5,7 +5,7 @@ use crate::compile;
 use crate::diag::Checked;
 use crate::host::keys::{KeyStore, put_secret};
 use crate::host::{identity_files, prepare_store, provision};
-use crate::identity::{self, PublicIdentity, UserId};
+use crate::identity::{self, Before, PublicIdentity, UserId};
 use crate::{Judged, judge, load};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -45,21 +45,24 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
         return Ok(talk::judge(&report.sorted(), &sources));
     }
     let Some(judged) = value else { return Ok(Exit::Unsound) };
-    let before = judged.declared.identity.as_ref().map(identity::from_declared);
-    let before = match before {
-        Some(Checked { value: Some(before), .. }) => Some(before),
-        // `keys sign` is the way out of an identity that cannot be believed, and must not be stopped by it.
-        Some(Checked { value: None, report }) => match args.verb {
-            Verb::Sign => None,
-            _ => return Ok(talk::judge(&report.sorted(), &sources)),
-        },
-        None => None,
+    let written = judged.declared.identity.as_ref();
+    let read = written.map(identity::from_declared);
+    let before = match (&read, written) {
+        (Some(Checked { value: Some(identity), .. }), _) => Before::Signed(identity),
+        (_, Some(written)) => Before::Unreadable { generation: written.generation.value },
+        (_, None) => Before::Nothing,
     };
+    if let (Some(read), false) = (&read, matches!(args.verb, Verb::Sign | Verb::Init)) {
+        // `keys sign` is the way out of an identity that cannot be believed, and must not be stopped by it.
+        if read.report.has_errors() {
+            return Ok(talk::judge(&read.report.clone().sorted(), &sources));
+        }
+    }
     match &args.verb {
         Verb::Init => init(&store(args, &judged)?),
-        Verb::Sign => sign(&KeyStore::open(&store(args, &judged)?)?, &judged, before.as_ref(), root),
-        Verb::Show => show(before.as_ref()),
-        Verb::Creds { user, out } => creds(&KeyStore::open(&store(args, &judged)?)?, before.as_ref(), user, out),
+        Verb::Sign => sign(&KeyStore::open(&store(args, &judged)?)?, &judged, before, root),
+        Verb::Show => show(before.identity()),
+        Verb::Creds { user, out } => creds(&KeyStore::open(&store(args, &judged)?)?, before.identity(), user, out),
     }
 }
 
@@ -85,7 +88,7 @@ fn init(directory: &Path) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn sign(store: &KeyStore, judged: &Judged, before: Option<&PublicIdentity>, root: &Path) -> Result<Exit> {
+fn sign(store: &KeyStore, judged: &Judged, before: Before<'_>, root: &Path) -> Result<Exit> {
     let now = OffsetDateTime::now_utc();
     let identity = provision(store, &compile::wanted(&judged.domain), before, now)?;
     match identity_files::write(&root.join(identity_files::FOLDER), &identity)?.as_slice() {
