@@ -5,6 +5,7 @@
 mod build;
 mod check;
 mod explain;
+pub mod explain_option;
 #[cfg(feature = "world")]
 mod keys;
 mod talk;
