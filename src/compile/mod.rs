@@ -51,7 +51,10 @@ pub fn wanted(domain: &Domain) -> Wanted {
         let names = BTreeSet::from([member.options.network.host.clone(), member.name.to_string()]);
         (member.name.clone(), names)
     });
-    Wanted { domain: domain.name.clone(), account: domain.account.clone(), servers: members.collect(), users: permissions(domain) }
+    // A person who declares a public key keeps the private half; nobody makes another one.
+    let mut users = permissions(domain);
+    users.retain(|user, _| permissions::declared_key(domain, user).is_none());
+    Wanted { domain: domain.name.clone(), account: domain.account.clone(), servers: members.collect(), users }
 }
 
 /// Everything that follows from the declarations.
