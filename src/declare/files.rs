@@ -3,7 +3,7 @@
 //! Refuses: files that no path names, rather than skipping what someone believes is read.
 
 use super::syntax;
-use super::table::{File, Reader};
+use super::table::{At, File, Reader};
 use super::value::Table;
 use super::{Contract, Declared, Domain, EventSet, Hardware, HardwareName, Machine, Module, Person, Schema};
 use crate::diag::codes::Code;
@@ -211,7 +211,7 @@ fn read(sources: &Sources, id: SourceId, kind: Kind, name: &str, report: &mut Re
         _ => {}
     }
     let (table, soundness) = syntax::parse(id, text, report);
-    let mut file = File { source: id, kind, soundness, report };
+    let mut file = File { source: id, kind, soundness, at: At::Key, report };
     let file = &mut file;
     match kind {
         Kind::Domain => Domain::read(file, table).map(|it| Thing::Domain(Box::new(it))),
@@ -252,8 +252,8 @@ fn named<N>(id: SourceId, text: &str, parse: fn(&str) -> Result<N, Fault>, repor
         Ok(name) => Some(name),
         Err(fault) => {
             let diagnostic = Diagnostic::error(NAME, Span::new(id, 0..0), format!("the file's name is no name: {}", fault.message));
-            let help = fault.help.map(|help| help.replacen("write", "rename it to", 1));
-            report.push(help.into_iter().fold(diagnostic, Diagnostic::help));
+            let help = fault.help.map_or("rename the file".to_owned(), |help| help.replacen("write", "rename it to", 1));
+            report.push(diagnostic.help(help));
             None
         }
     }

@@ -49,3 +49,6 @@ pub struct Declared {
     /// `identity/`; absent until `keys sign` wrote it.
     pub identity: Option<Identity>,
 }
+
+#[cfg(test)]
+mod tests;

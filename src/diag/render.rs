@@ -2,7 +2,7 @@
 //!
 //! Refuses: looking at a whole file for one finding: a set of events has a hundred thousand lines. The renderer cuts wide ones.
 
-use super::{Diagnostic, Label, Report, Severity, SourceId, Sources};
+use super::{Diagnostic, Label, Report, Severity, SourceId, Sources, mask};
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Renderer, Snippet};
 use std::ops::Range;
 
@@ -35,12 +35,12 @@ fn block<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level.primary_title(&*diagnostic.message).id(diagnostic.code.to_string());
+    let title = level.primary_title(mask(&diagnostic.message)).id(diagnostic.code.to_string());
     let mut group = Group::with_title(title);
     for part in parts(diagnostic) {
         group = group.element(part.snippet(sources));
     }
-    group.elements(diagnostic.help.iter().map(|help| Element::from(Level::HELP.message(&**help))))
+    group.elements(diagnostic.help.iter().map(|help| Element::from(Level::HELP.message(mask(help)))))
 }
 
 /// Labels that are shown in one snippet; the primary one is the first of the first part.
@@ -77,11 +77,21 @@ impl<'a> Part<'a> {
         let start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let end = text[end..].find('\n').map_or(text.len(), |newline| end + newline);
         let line = sources.line(self.source, start);
-        let snippet = Snippet::source(&text[start..end]).line_start(line).path(sources.path(self.source));
+        let snippet = Snippet::source(shown(text, start..end)).line_start(line).path(sources.path(self.source));
         let annotations = self.labels.iter().zip(ranges).map(|((kind, label), range)| {
-            let words = (!label.text.is_empty()).then_some(&*label.text);
+            let words = (!label.text.is_empty()).then(|| mask(&label.text));
             kind.span(range.start - start..range.end - start).label(words)
         });
         snippet.annotations(annotations)
     }
+}
+
+/// How far before a snippet the opening line of a private key is looked for.
+const KEY: usize = 8 * 1024;
+
+/// The lines with their secrets masked, also where a private key began above them.
+fn shown(text: &str, lines: Range<usize>) -> String {
+    let before = (lines.start.saturating_sub(KEY)..=lines.start).find(|at| text.is_char_boundary(*at)).unwrap_or(lines.start);
+    let masked = mask(&text[before..lines.end]);
+    masked[lines.start - before..].to_owned()
 }
