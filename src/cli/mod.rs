@@ -2,9 +2,12 @@
 //!
 //! Refuses: decisions about the domain; a verb calls the floors in order and prints what they say.
 
+mod build;
 mod check;
 mod explain;
 mod talk;
+#[cfg(feature = "world")]
+mod up;
 
 pub use talk::{judge, print, style};
 
@@ -44,6 +47,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Check(check::Args),
+    Build(build::Args),
+    #[cfg(feature = "world")]
+    Up(up::Args),
     Explain(explain::Args),
 }
 
@@ -79,6 +85,9 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Exit> {
     match &cli.verb {
         Verb::Check(args) => check::run(args, &read_domain(cli)?),
+        Verb::Build(args) => build::run(args, &read_domain(cli)?),
+        #[cfg(feature = "world")]
+        Verb::Up(args) => up::run(args, &find_root(cli)?),
         Verb::Explain(args) => explain::run(args),
     }
 }

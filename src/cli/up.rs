@@ -3,7 +3,7 @@
 use super::{Exit, WrongUsage, talk};
 use crate::apply::Progress;
 use crate::apply::live::SeedProgress;
-use crate::foreground::{self, Fault, Prepared, Request, Running, Talk, summary};
+use crate::foreground::{self, Fault, Prepared, Proof, Request, Running, Talk, summary};
 use crate::host::nats_server;
 use crate::name::MachineName;
 use crate::plan::{Plan, render};
@@ -59,12 +59,12 @@ async fn up(args: &Args, root: &Path) -> Result<Exit, Fault> {
         running = foreground::bring_up(&prepared, &program, &Voice) => running?,
         () = stop.wait() => return Err(anyhow::anyhow!("stopped before the domain was up; the next run goes on").into()),
     };
-    let outcome = tokio::select! {
-        outcome = foreground::prove(&prepared, &running) => outcome?,
+    let proof = tokio::select! {
+        proof = foreground::prove(&prepared) => proof,
         () = stop.wait() => return Ok(stopped(running).await?),
     };
-    tell(args, &prepared, &running, &outcome, began)?;
-    let exit = if outcome.is_green() { Exit::Done } else { Exit::World };
+    tell(args, &prepared, &running, &proof, began)?;
+    let exit = if proof.outcome.is_green() { Exit::Done } else { Exit::World };
     if args.once {
         running.family.stop().await?;
         return Ok(exit);
@@ -79,13 +79,13 @@ fn request(args: &Args, root: &Path) -> Result<Request, Fault> {
 }
 
 /// The summary, for a person or a program.
-fn tell(args: &Args, prepared: &Prepared, running: &Running, outcome: &verify::Outcome, began: Instant) -> Result<()> {
-    let summary = foreground::summarise(prepared, running, outcome, began.elapsed())?;
+fn tell(args: &Args, prepared: &Prepared, running: &Running, proof: &Proof, began: Instant) -> Result<()> {
+    let summary = foreground::summarise(prepared, running, proof, began.elapsed())?;
     if running.steps == 0 {
         talk::say("nothing to do");
     }
-    if !outcome.is_green() {
-        talk::say(&verify::human(outcome));
+    if !proof.outcome.is_green() {
+        talk::say(&verify::human(&proof.outcome));
     }
     if args.json {
         talk::print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));

@@ -38,11 +38,11 @@ pub use link::Linked;
 pub use permissions::{Rights, of_domain as permissions};
 
 use crate::diag::{Checked, Report};
-use crate::identity::PublicIdentity;
+use crate::identity::{PublicIdentity, Wanted};
 use crate::name::MachineName;
-use crate::resolve::{Domain, Machine};
+use crate::resolve::{Domain, Machine, Part};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that follows from the declarations.
 #[derive(Clone, Debug)]
@@ -51,6 +51,18 @@ pub struct Compiled {
     /// What belongs to no single machine.
     pub domain: Closure,
     pub desired: Desired,
+}
+
+/// What the domain asks of its identity: every user with its rights, every server that others connect to with its names.
+pub fn wanted(domain: &Domain) -> Wanted {
+    let members = domain.machines.iter().filter(|machine| machine.part == Part::Member);
+    let names = |machine: &Machine| BTreeSet::from([machine.options.network.host.clone(), "localhost".to_owned()]);
+    Wanted {
+        domain: domain.name.clone(),
+        account: domain.account.clone(),
+        users: permissions(domain),
+        servers: members.map(|machine| (machine.name.clone(), names(machine))).collect(),
+    }
 }
 
 /// All machines, in parallel, and what belongs to none of them. There is a value only if nothing is wrong with any of them.

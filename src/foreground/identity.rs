@@ -6,11 +6,10 @@ use super::state::{self, State};
 use crate::compile;
 use crate::host::keys::{KeyId, KeyStore, put_secret};
 use crate::host::provision;
-use crate::identity::{self, PublicIdentity, UserId, Wanted};
+use crate::identity::{self, PublicIdentity, UserId};
 use crate::name::MachineName;
-use crate::resolve::{Domain, Part};
+use crate::resolve::Domain;
 use anyhow::{Context, Result};
-use std::collections::BTreeSet;
 use std::fs;
 
 /// Where the public half lies in the state directory, as `identity/` does in a domain.
@@ -19,7 +18,7 @@ pub const DIRECTORY: &str = "identity";
 /// Keys, JWTs and certificates for everyone in the domain; the same ones as last time where nothing changed.
 pub fn provide(state: &State, domain: &Domain, before: Option<&PublicIdentity>) -> Result<(KeyStore, PublicIdentity)> {
     let store = KeyStore::create(&state.keys())?;
-    let identity = provision(&store, &wanted(domain), before, time::OffsetDateTime::now_utc())?;
+    let identity = provision(&store, &compile::wanted(domain), before, time::OffsetDateTime::now_utc())?;
     let directory = state.root().join(DIRECTORY);
     for (path, text) in identity::files(&identity) {
         let path = directory.join(path);
@@ -29,17 +28,6 @@ pub fn provide(state: &State, domain: &Domain, before: Option<&PublicIdentity>) 
     }
     write_if_changed(&state.root().join("ca.pem"), identity.ca.as_bytes())?;
     Ok((store, identity))
-}
-
-fn wanted(domain: &Domain) -> Wanted {
-    let members = domain.machines.iter().filter(|machine| machine.part == Part::Member);
-    let names = |host: &str| BTreeSet::from([host.to_owned(), "localhost".to_owned()]);
-    Wanted {
-        domain: domain.name.clone(),
-        account: domain.account.clone(),
-        users: compile::permissions(domain),
-        servers: members.map(|machine| (machine.name.clone(), names(&machine.options.network.host))).collect(),
-    }
 }
 
 /// Puts the files that nats-server reads where the `<foreground>` layer says they are.

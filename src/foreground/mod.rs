@@ -17,7 +17,7 @@ pub mod supervise;
 mod up;
 
 pub use prepare::{Prepared, prepare};
-pub use prove::{prove, summarise};
+pub use prove::{Proof, prove, summarise};
 pub use up::{Running, Talk, bring_up};
 
 use crate::diag::{Report, Sources};

@@ -88,10 +88,10 @@ async fn survives(servers: Servers) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_seeder_killed_twenty_times_stores_one_set_r1() {
-    survives(Servers::one()).await;
+    survives(super::servers(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_seeder_killed_twenty_times_stores_one_set_r3() {
-    survives(Servers::three()).await;
+    survives(super::servers(3)).await;
 }
