@@ -64,7 +64,7 @@ async fn up(args: &Args, root: &Path) -> Result<Exit, Fault> {
         () = stop.wait() => return Ok(stopped(running).await?),
     };
     tell(args, &prepared, &running, &proof, began)?;
-    let exit = if proof.outcome.is_green() { Exit::Done } else { Exit::World };
+    let exit = if proof.outcome.is_sound() { Exit::Done } else { Exit::World };
     if args.once {
         running.family.stop().await?;
         return Ok(exit);
@@ -84,8 +84,8 @@ fn tell(args: &Args, prepared: &Prepared, running: &Running, proof: &Proof, bega
     if running.steps == 0 {
         talk::say("nothing to do");
     }
-    if !proof.outcome.is_green() {
-        talk::say(&verify::human(&proof.outcome));
+    if !proof.outcome.is_sound() {
+        talk::say(&proof.outcome.human());
     }
     if args.json {
         talk::print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));

@@ -116,10 +116,7 @@ fn copies_row(copies: &Copies) -> CopiesRow {
 }
 
 fn totals(outcome: &Outcome) -> Totals {
-    let count = |verdict| outcome.findings.iter().filter(|finding| finding.verdict == verdict).count();
-    Totals {
-        passed: count(verify::Verdict::Passed),
-        failed: count(verify::Verdict::Failed),
-        skipped: count(verify::Verdict::Skipped),
-    }
+    let [passed, failed, skipped] =
+        [verify::Verdict::Passed, verify::Verdict::Failed, verify::Verdict::Skipped].map(|verdict| outcome.count(verdict));
+    Totals { passed, failed, skipped }
 }
