@@ -8,7 +8,6 @@ use crate::host::nats_server;
 use crate::name::MachineName;
 use crate::plan::{Plan, render};
 use crate::seed;
-use crate::verify;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

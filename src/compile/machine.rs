@@ -227,7 +227,7 @@ pub fn objects(
         streams: split(streams).0,
         consumers: split(consumers).0,
         seeds,
-        origins: Origins { places: Arc::new(places), fallback: Some(fallback) },
+        origins: Origins { places: Arc::new(places), base: Arc::default(), fallback: Some(fallback) },
     }
 }
 

@@ -328,7 +328,10 @@ fn hand_out(
     for ((standard, module), files) in templates {
         let owner = declared.modules.get_mut(&*module);
         match owner {
-            Some(owner) if sources.path(owner.source).starts_with(STANDARD) == standard => owner.templates = files,
+            Some(owner) if sources.path(owner.source).starts_with(STANDARD) == standard => {
+                owner.texts = files.iter().map(|(name, id)| (name.as_str().into(), sources.text(*id).into())).collect();
+                owner.templates = files;
+            }
             _ if standard || declared.unread.contains(&format!("modules/{module}/module.toml")) => {}
             _ => {
                 let first = files.values().next().copied().unwrap_or(SourceId(0));

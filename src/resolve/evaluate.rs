@@ -6,7 +6,7 @@ use super::codes;
 use super::expr::{Expr, Part, Slot, Template, Want};
 use super::fit::{self, Fit};
 use super::layers::{BlockId, Class, Condition, Def, Ground, Layer, Node, Rank, What, push};
-use super::near::nearest;
+use crate::declare::nearest;
 use super::schema::{BUILT_IN, Default, Shape, inside};
 use super::types::Type;
 use super::val::Val;

@@ -3,7 +3,7 @@
 //! Refuses: guessing. `1` is no duration, `"1"` no integer, and a machine that nobody declared is no machine.
 
 use super::codes;
-use super::near::nearest;
+use crate::declare::nearest;
 use super::schema::{Default, Record};
 use super::types::{Type, Word};
 use super::val::{Val, path_key};

@@ -4,7 +4,7 @@
 
 use super::codes;
 use super::evaluate::{Evaluation, Out};
-use super::layers::{Ground, Layer, Layers, Node, PlacedCheck, What, lay, push};
+use super::layers::{Ground, Layer, Layers, Node, PlacedCheck, What, lay, lay_table, push};
 use super::model::{self, Origins, Part};
 use super::references::Followed;
 use super::schema::BUILT_IN;
@@ -20,6 +20,8 @@ pub struct Base<'a> {
     pub ground: Ground<'a>,
     pub modules: Vec<&'a Module>,
     pub layers: Layers<'a>,
+    /// Templates of all modules; of two with one name, the importer's.
+    pub templates: Arc<BTreeMap<Box<str>, Arc<str>>>,
     /// Where the strongest unconditional definition of each path stands.
     pub places: Arc<BTreeMap<Box<str>, Span>>,
 }
@@ -42,7 +44,9 @@ pub fn base<'a>(
     lay(&mut layers, &hardware.body, Layer::Hardware, ground, report);
     let mut places = BTreeMap::new();
     collect_places(&layers.root, &mut String::new(), &mut places);
-    Base { ground, modules, layers, places: Arc::new(places) }
+    let templates = modules.iter().flat_map(|module| &module.texts).map(|(name, text)| (name.clone(), text.clone()));
+    let templates = Arc::new(templates.collect());
+    Base { ground, modules, layers, templates, places: Arc::new(places) }
 }
 
 /// The winners' places of a tree, as far as no condition decides.
@@ -62,7 +66,7 @@ pub fn collect_places(node: &Node, path: &mut String, places: &mut BTreeMap<Box<
 /// A machine with everything that its evaluation needs.
 pub struct Subject<'a, 'b> {
     pub machine: &'a declare::Machine,
-    pub foreground: Option<&'a declare::Body>,
+    pub foreground: Option<&'a declare::Table>,
     pub domain: &'a Domain,
     pub cluster: Option<&'a Cluster>,
     pub followed: Followed<'a>,
@@ -86,7 +90,7 @@ impl<'a> Subject<'a, '_> {
         let mut layers = Layers { root: base.root.clone(), conditions: base.conditions.clone(), checks: vec![] };
         lay(&mut layers, &self.machine.body, Layer::Machine, self.base.ground, report);
         if let Some(foreground) = self.foreground {
-            lay(&mut layers, foreground, Layer::Foreground, self.base.ground, report);
+            lay_table(&mut layers, foreground, self.base.ground, report);
         }
         layers
     }
@@ -170,6 +174,7 @@ pub fn resolve(subject: &Subject, interpreter: &cel::Context<'static, 'static>, 
         events: machine.events.iter().map(|set| set.value.clone()).collect(),
         modules: subject.base.modules.iter().map(|module| module.name.clone()).collect::<Vec<ModuleName>>(),
         options: options?,
+        templates: subject.base.templates.clone(),
         origins,
         origin: subject.origin(),
     })

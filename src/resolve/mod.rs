@@ -20,16 +20,16 @@ mod fit;
 mod layers;
 mod machine;
 mod modules;
-mod near;
 mod references;
 mod schema;
 
 pub use model::*;
 
 use crate::declare::{self, Body, Declared, Module};
-use crate::diag::{Checked, Diagnostic, Report, SourceId, Span};
-use crate::name::{AccountName, ModuleName, SubjectPattern, ZoneName};
+use crate::diag::{Checked, Report, Span};
+use crate::name::{AccountName, MachineName, ModuleName, ServiceName, SubjectPattern, ZoneName};
 use expr::Expressions;
+use grammar::Grammar;
 use layers::Ground;
 use machine::{Base, Subject};
 use rayon::prelude::*;
@@ -39,35 +39,38 @@ use std::sync::Arc;
 /// Resolves a whole domain; all machines in parallel.
 pub fn domain(declared: &Declared) -> Checked<Domain> {
     let mut report = Report::default();
-    let Some(domain) = &declared.domain else {
-        report.push(
-            Diagnostic::error(codes::NO_DOMAIN, Span::new(SourceId(0), 0..0), "there is no sound domain.toml here")
-                .help("say at least `name = \"meadow\"` and `dns = \"meadow.example\"` in domain.toml"),
-        );
-        return Checked::new(None, report);
-    };
-    references::check(domain, declared, &mut report);
-    let plans = Plans::of(declared, domain, None, &mut report);
-    let machines = plans.machines(&mut report);
-    let cluster = plans.cluster(&mut report);
-    let whole = machines.len() == declared.machines.len() && cluster.is_some() == !domain.clusters.is_empty();
-    let resolved = Domain {
+    // Without a domain there is nothing to resolve; `declare` has said so.
+    let Some(domain) = &declared.domain else { return Checked::new(None, report) };
+    let resolved = whole(domain, declared, &mut report);
+    let report = report.sorted();
+    Checked::new(resolved.filter(|_| !report.has_errors()), report)
+}
+
+/// The domain, as far as it could be resolved; whoever goes on looks at the report first.
+fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> Option<Domain> {
+    references::check(domain, declared, report);
+    let plans = Plans::of(declared, domain, None, report);
+    let machines = plans.machines(report);
+    let cluster = plans.cluster(report);
+    let grammar = taken(Grammar::of(domain), report);
+    let linked = grammar.as_ref().and_then(|grammar| taken(contracts::link(declared, grammar, &running(&machines)), report));
+    let (messages, services) = linked.unwrap_or_default();
+    let events = taken(events::compile(declared, &messages), report).unwrap_or_default();
+    Some(Domain {
         name: domain.name.value.clone(),
         dns: domain.dns.value.clone(),
         account: account(domain),
         cluster,
         machines,
-        messages: BTreeMap::new(),
-        services: BTreeMap::new(),
+        messages,
+        services,
         people: declared.people.values().map(person).collect(),
         roles: domain.roles.values().map(role).collect(),
-        events: BTreeMap::new(),
+        events,
         domain_events: domain.events.iter().map(|set| set.value.clone()).collect(),
-        spaces: spaces(domain),
+        spaces: grammar?.spaces(),
         origin: domain.name.span,
-    };
-    let report = report.sorted();
-    Checked::new((whole && !report.has_errors()).then_some(resolved), report)
+    })
 }
 
 /// The account as declared, or the domain's name in upper case.
@@ -95,17 +98,24 @@ fn role(role: &declare::Role) -> (crate::name::RoleName, Role) {
     (name.clone(), Role { name, publish: patterns(&role.publish), subscribe: patterns(&role.subscribe) })
 }
 
-/// The patterns of the three kinds under the default grammar.
-fn spaces(domain: &declare::Domain) -> Spaces {
-    let space = |kind: declare::MessageKind| {
-        let text = format!("{}.{}.>", kind.token(), domain.name.value);
-        SubjectPattern::parse(&text).unwrap_or_else(|_| unreachable!("labels and a wildcard make a pattern"))
-    };
-    Spaces {
-        commands: space(declare::MessageKind::Command),
-        queries: space(declare::MessageKind::Query),
-        events: space(declare::MessageKind::Event),
+/// The value, and its report with the others.
+fn taken<T>(checked: Checked<T>, report: &mut Report) -> Option<T> {
+    report.absorb(checked.report);
+    checked.value
+}
+
+/// For each contract, the machines on which a service with it runs.
+fn running(machines: &[Arc<Machine>]) -> BTreeMap<ServiceName, Vec<MachineName>> {
+    let mut running: BTreeMap<ServiceName, Vec<MachineName>> = BTreeMap::new();
+    for machine in machines {
+        for service in machine.options.services.values() {
+            let names = running.entry(service.contract.clone()).or_default();
+            if names.last() != Some(&machine.name) {
+                names.push(machine.name.clone());
+            }
+        }
     }
+    running
 }
 
 /// Everything that is worked out once: option trees and expressions.
@@ -113,14 +123,14 @@ struct Plans<'a> {
     declared: &'a Declared,
     domain: &'a declare::Domain,
     /// Only this machine, or all.
-    only: Option<&'a crate::name::MachineName>,
+    only: Option<&'a MachineName>,
     closures: BTreeMap<Vec<&'a ModuleName>, Vec<&'a Module>>,
     schemas: BTreeMap<Vec<&'a ModuleName>, schema::Schema>,
     expressions: Expressions,
 }
 
 impl<'a> Plans<'a> {
-    fn of(declared: &'a Declared, domain: &'a declare::Domain, only: Option<&'a crate::name::MachineName>, report: &mut Report) -> Self {
+    fn of(declared: &'a Declared, domain: &'a declare::Domain, only: Option<&'a MachineName>, report: &mut Report) -> Self {
         let mut closures: BTreeMap<Vec<&ModuleName>, Vec<&Module>> = BTreeMap::new();
         for machine in declared.machines.values().filter(|machine| only.is_none_or(|name| machine.name == *name)) {
             let key: Vec<&ModuleName> = machine.configuration.iter().map(|module| &module.value).collect();
@@ -163,8 +173,7 @@ impl<'a> Plans<'a> {
             .chain(declared.modules.values().map(|module| &module.body))
             .chain(declared.hardware.values().map(|hardware| &hardware.body))
             .chain(declared.machines.values().map(|machine| &machine.body))
-            .chain(declared.foreground.values())
-    }
+                }
 
     fn ground<'s>(&'s self, schema: &'s schema::Schema) -> Ground<'s> {
         Ground { schema, declared: self.declared, expressions: &self.expressions }
@@ -220,4 +229,4 @@ impl<'a> Plans<'a> {
 }
 
 /// What makes machines alike.
-type BaseKey<'a> = (Vec<&'a ModuleName>, ZoneName, crate::name::MachineName);
+type BaseKey<'a> = (Vec<&'a ModuleName>, ZoneName, MachineName);

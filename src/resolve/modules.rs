@@ -4,7 +4,7 @@
 
 use super::codes;
 use super::core::MACHINE_OPTIONS;
-use super::near::nearest;
+use crate::declare::nearest;
 use super::schema::Schema;
 use crate::declare::{Declared, Module};
 use crate::diag::{Diagnostic, Report, Span, Spanned};
@@ -38,7 +38,9 @@ impl Visit<'_, '_> {
             return;
         }
         let Some(module) = self.declared.modules.get(&name.value) else {
-            self.report.push(unknown(name, self.declared));
+            if !self.declared.unread.contains(&format!("modules/{}/module.toml", name.value)) {
+                self.report.push(unknown(name, self.declared));
+            }
             return;
         };
         self.stack.push((name.value.clone(), name.span));

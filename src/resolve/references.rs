@@ -3,7 +3,7 @@
 //! Refuses: names that nobody declared. What is handed on exists.
 
 use super::codes;
-use super::near::nearest;
+use crate::declare::nearest;
 use crate::declare::{self, Cluster, Declared, Domain, Hardware};
 use crate::diag::{Diagnostic, Report, Span, Spanned};
 use crate::name::{EventSetName, MachineName, PersonName, RoleName, ZoneName};
@@ -18,20 +18,21 @@ pub struct Followed<'a> {
 
 /// Follows the references of a machine; `None` when one leads nowhere (all that do are reported).
 pub fn follow<'a>(machine: &declare::Machine, domain: &'a Domain, declared: &'a Declared, report: &mut Report) -> Option<Followed<'a>> {
-    let hardware = find("hardware profile", &machine.hardware, &declared.hardware, MachineName::as_str, report);
-    let person = find("person", &machine.person, &declared.people, PersonName::as_str, report);
-    let zone = zone(machine, domain, report);
+    let unread = &declared.unread;
+    let hardware = find("hardware profile", &machine.hardware, &declared.hardware, MachineName::as_str, unread, report);
+    let person = find("person", &machine.person, &declared.people, PersonName::as_str, unread, report);
+    let zone = zone(machine, domain, unread, report);
     let before = report.diagnostics.len();
     for set in &machine.events {
-        find("event set", set, &declared.events, EventSetName::as_str, report);
+        find("event set", set, &declared.events, EventSetName::as_str, unread, report);
     }
     let events = report.diagnostics.len() == before;
     Some(Followed { hardware: hardware?, person: person?, zone: zone? }).filter(|_| events)
 }
 
-fn zone<'a>(machine: &declare::Machine, domain: &'a Domain, report: &mut Report) -> Option<&'a declare::Zone> {
+fn zone<'a>(machine: &declare::Machine, domain: &'a Domain, unread: &BTreeSet<String>, report: &mut Report) -> Option<&'a declare::Zone> {
     match (machine.zone.as_ref().or(domain.zone.as_ref()), domain.zones.len()) {
-        (Some(zone), _) => find("zone", zone, &domain.zones, ZoneName::as_str, report),
+        (Some(zone), _) => find("zone", zone, &domain.zones, ZoneName::as_str, unread, report),
         (None, 1) => domain.zones.values().next(),
         (None, _) => {
             let names: Vec<&str> = domain.zones.keys().map(ZoneName::as_str).collect();
@@ -52,10 +53,11 @@ pub fn find<'m, N: Ord, T>(
     name: &Spanned<N>,
     known: &'m BTreeMap<N, T>,
     text: fn(&N) -> &str,
+    unread: &BTreeSet<String>,
     report: &mut Report,
 ) -> Option<&'m T> {
     let found = known.get(&name.value);
-    if found.is_none() {
+    if found.is_none() && !unread.contains(&file(what, text(&name.value))) {
         let error = Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("there is no {what} `{}`", text(&name.value)));
         let names: Vec<&str> = known.keys().map(text).collect();
         report.push(match nearest(text(&name.value), names.iter().copied()) {
@@ -67,17 +69,28 @@ pub fn find<'m, N: Ord, T>(
     found
 }
 
+/// The file that would define the name; what could not be read is not unknown.
+fn file(what: &str, name: &str) -> String {
+    match what {
+        "hardware profile" => format!("hardware/{name}.toml"),
+        "person" => format!("people/{name}.toml"),
+        "event set" => format!("events/{name}.jsonl"),
+        _ => format!("machines/{name}.toml"),
+    }
+}
+
 /// References of the domain itself and of people.
 pub fn check(domain: &Domain, declared: &Declared, report: &mut Report) {
+    let unread = &declared.unread;
     for set in &domain.events {
-        find("event set", set, &declared.events, EventSetName::as_str, report);
+        find("event set", set, &declared.events, EventSetName::as_str, unread, report);
     }
     if let Some(zone) = &domain.zone {
-        find("zone", zone, &domain.zones, ZoneName::as_str, report);
+        find("zone", zone, &domain.zones, ZoneName::as_str, unread, report);
     }
     for person in declared.people.values() {
         for role in &person.roles {
-            find("role", role, &domain.roles, RoleName::as_str, report);
+            find("role", role, &domain.roles, RoleName::as_str, unread, report);
         }
     }
     for cluster in domain.clusters.values() {
@@ -95,7 +108,7 @@ pub fn check(domain: &Domain, declared: &Declared, report: &mut Report) {
 fn members(cluster: &Cluster, declared: &Declared, report: &mut Report) {
     let mut seen: BTreeMap<&MachineName, Span> = BTreeMap::new();
     for member in &cluster.members {
-        find("machine", member, &declared.machines, MachineName::as_str, report);
+        find("machine", member, &declared.machines, MachineName::as_str, &declared.unread, report);
         if let Some(first) = seen.insert(&member.value, member.span) {
             report.push(
                 Diagnostic::error(codes::CLUSTER_MEMBERS, member.span, format!("`{}` is a member twice", member.value))
@@ -103,13 +116,6 @@ fn members(cluster: &Cluster, declared: &Declared, report: &mut Report) {
                     .help("name each machine once"),
             );
         }
-    }
-    let distinct: BTreeSet<&MachineName> = seen.keys().copied().collect();
-    if ![1, 3, 5].contains(&distinct.len()) {
-        report.push(
-            Diagnostic::error(codes::CLUSTER_MEMBERS, cluster.members_span, format!("a cluster has 1, 3 or 5 members, this has {}", distinct.len()))
-                .help("an even number of members survives no more failures than one less"),
-        );
     }
     if let Some(machine) = declared.machines.get(&cluster.name.value) {
         report.push(

@@ -4,7 +4,7 @@
 
 use super::codes;
 use super::fit::{self, Fit, has_expression};
-use super::near::nearest;
+use crate::declare::nearest;
 use super::types::{self, Type};
 use super::val::{Val, path_key};
 use crate::declare::{Declared, OptionDecl, Value};

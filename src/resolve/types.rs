@@ -264,7 +264,7 @@ fn word(name: &str) -> Option<Word> {
 
 fn unknown(name: &str, at: std::ops::Range<usize>) -> TypeFault {
     let known = WORDS.iter().map(|(name, ..)| *name).chain(OTHERS);
-    let help = super::near::nearest(name, known.clone()).map_or_else(
+    let help = crate::declare::nearest(name, known.clone()).map_or_else(
         || format!("the types are {}", known.collect::<Vec<_>>().join(", ")),
         |near| format!("write `{near}`"),
     );
