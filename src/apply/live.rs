@@ -60,6 +60,11 @@ impl<C: Closures> World for Live<'_, C> {
         }
         let mut looks = Vec::new();
         for (scope, objects) in plan::scopes(self.desired) {
+            // Before the servers run there are closures to compare and nothing else.
+            let nothing = objects.streams.is_empty() && objects.consumers.is_empty() && objects.seeds.is_empty();
+            if nothing && !self.jetstreams.contains_key(&scope) {
+                continue;
+            }
             looks.push(look(self.jetstream(&scope)?, scope, objects.seeds.clone()));
         }
         let seen: Vec<Seen> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;

@@ -53,7 +53,8 @@ impl Failure {
     pub fn passes(&self) -> bool {
         match self {
             Failure::Silent(_) => true,
-            Failure::Refused(error) => error.code == 503 || error.err_code == codes::UNAVAILABLE,
+            // A full stream and spent limits are 503 too, and do not pass.
+            Failure::Refused(error) => error.code == 503 && !codes::FULL.contains(&error.err_code),
             Failure::Garbled(_) => false,
         }
     }
@@ -65,7 +66,8 @@ impl Failure {
 
 /// `server/errors.json` of nats-server 2.15.
 pub mod codes {
-    pub const UNAVAILABLE: u16 = 10008;
+    /// The stream (`max_bytes`), the account and the server have no room.
+    pub const FULL: [u16; 4] = [10077, 10023, 10028, 10047];
     pub const CONSUMER_NOT_FOUND: u16 = 10014;
     pub const MESSAGE_NOT_FOUND: u16 = 10037;
     pub const STREAM_NOT_FOUND: u16 = 10059;
@@ -128,5 +130,6 @@ mod tests {
         assert!(Failure::Silent(String::new()).passes());
         assert!(refused(503, 10008).passes());
         assert!(!refused(404, 10059).passes());
+        assert!(!refused(503, 10077).passes());
     }
 }

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+/// For one read; the loader asks again.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where a stream is asked about: the connection, the API prefix (`$JS.API`, `$JS.oak.API`), the name.
 #[derive(Clone, Copy)]

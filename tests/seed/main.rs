@@ -5,12 +5,16 @@ mod servers;
 
 use leafwright::compile::Seed;
 use leafwright::seed::{self, Depth, SeedError, synthetic};
-use servers::{Servers, create, seed_stream};
+use servers::{Servers, Sync, create, seed_stream};
 
 const API: &str = "$JS.API";
 
 fn of(count: usize) -> Seed {
     synthetic::seed("SEED", synthetic::events(count))
+}
+
+fn servers(count: usize) -> Servers {
+    Servers::start(count, Sync::Default)
 }
 
 async fn load(client: &async_nats::Client, seed: &Seed) -> Result<seed::Loaded, SeedError> {
@@ -25,7 +29,7 @@ async fn complete(client: &async_nats::Client, seed: &Seed) {
 
 #[tokio::test]
 async fn a_set_is_loaded_once_and_then_never_again_and_grows_at_its_end() {
-    let servers = Servers::one();
+    let servers = servers(1);
     let client = servers.client().await;
     create(&client, seed_stream("SEED", 1)).await;
     let mut told = vec![];
@@ -42,7 +46,7 @@ async fn a_set_is_loaded_once_and_then_never_again_and_grows_at_its_end() {
 
 #[tokio::test]
 async fn a_set_that_changed_is_refused_at_the_first_line_that_differs() {
-    let servers = Servers::one();
+    let servers = servers(1);
     let client = servers.client().await;
     create(&client, seed_stream("SEED", 1)).await;
     load(&client, &of(1_500)).await.unwrap();
@@ -59,7 +63,7 @@ async fn a_set_that_changed_is_refused_at_the_first_line_that_differs() {
 
 #[tokio::test]
 async fn what_someone_else_wrote_there_is_found() {
-    let servers = Servers::one();
+    let servers = servers(1);
     let client = servers.client().await;
     create(&client, seed_stream("SEED", 1)).await;
     load(&client, &of(10)).await.unwrap();
@@ -71,7 +75,7 @@ async fn what_someone_else_wrote_there_is_found() {
 
 #[tokio::test]
 async fn a_stream_that_cannot_hold_the_guarantee_is_refused() {
-    let servers = Servers::one();
+    let servers = servers(1);
     let client = servers.client().await;
     let none = load(&client, &of(10)).await.unwrap_err();
     assert_eq!(none, SeedError::NoStream { stream: "SEED".into() });
@@ -83,7 +87,7 @@ async fn a_stream_that_cannot_hold_the_guarantee_is_refused() {
 
 #[tokio::test]
 async fn a_full_stream_refuses_and_keeps_whole_batches() {
-    let servers = Servers::one();
+    let servers = servers(1);
     let client = servers.client().await;
     let mut config = seed_stream("SEED", 1);
     config["max_bytes"] = 1_000_000.into();
@@ -96,7 +100,7 @@ async fn a_full_stream_refuses_and_keeps_whole_batches() {
 
 #[tokio::test]
 async fn two_seeders_at_once_store_one_set() {
-    for servers in [Servers::one(), Servers::three()] {
+    for servers in [servers(1), servers(3)] {
         let (one, two) = (servers.client().await, servers.client().await);
         create(&one, seed_stream("SEED", servers.members.len())).await;
         let seed = of(20_000);
@@ -109,13 +113,13 @@ async fn two_seeders_at_once_store_one_set() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_that_loses_its_leader_is_loaded_once() {
-    let mut servers = Servers::three();
+    let mut servers = servers(3);
     let client = servers.client().await;
     create(&client, seed_stream("SEED", 3)).await;
     let seed = std::sync::Arc::new(of(30_000));
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let (loading, set) = (client.clone(), seed.clone());
-    let load = tokio::spawn(async move { seed::load(&loading, API, &set, |progress| drop(tell.send(progress.stored))).await });
+    let load = tokio::spawn(async move { seed::load(&loading, API, &set, |progress| { let _ = tell.send(progress.stored); }).await });
     while told.recv().await.is_some_and(|stored| stored < 5_000) {}
     let leader = leader(&client).await;
     servers.members[leader].kill();
@@ -134,13 +138,13 @@ async fn leader(client: &async_nats::Client) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_and_comes_back_is_loaded_once() {
-    let mut servers = Servers::one();
+    let mut servers = servers(1);
     let client = servers.client().await;
     create(&client, seed_stream("SEED", 1)).await;
     let seed = std::sync::Arc::new(of(30_000));
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let (loading, set) = (client.clone(), seed.clone());
-    let load = tokio::spawn(async move { seed::load(&loading, API, &set, |progress| drop(tell.send(progress.stored))).await });
+    let load = tokio::spawn(async move { seed::load(&loading, API, &set, |progress| { let _ = tell.send(progress.stored); }).await });
     for at in [5_000, 15_000] {
         while told.recv().await.is_some_and(|stored| stored < at) {}
         servers.members[0].kill();

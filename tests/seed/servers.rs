@@ -7,8 +7,16 @@ use std::time::{Duration, Instant};
 
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// When the server has a message on disk: at some time, or before it acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    Default,
+    Always,
+}
+
 pub struct Servers {
-    pub dir: tempfile::TempDir,
+    /// Held: the stores go with it.
+    _dir: tempfile::TempDir,
     pub members: Vec<Server>,
 }
 
@@ -51,15 +59,7 @@ fn ports(count: usize) -> Vec<u16> {
 }
 
 impl Servers {
-    pub fn one() -> Self {
-        Self::start(1)
-    }
-
-    pub fn three() -> Self {
-        Self::start(3)
-    }
-
-    fn start(count: usize) -> Self {
+    pub fn start(count: usize, sync: Sync) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let ports = ports(2 * count);
         let (clients, routes) = ports.split_at(count);
@@ -70,6 +70,9 @@ impl Servers {
                 "listen": format!("127.0.0.1:{}", clients[index]),
                 "jetstream": { "store_dir": dir.path().join(format!("s{index}")) },
             });
+            if sync == Sync::Always {
+                config["jetstream"]["sync_interval"] = "always".into();
+            }
             if count > 1 {
                 config["cluster"] = serde_json::json!({
                     "name": "c", "listen": format!("127.0.0.1:{}", routes[index]), "routes": urls,
@@ -82,7 +85,7 @@ impl Servers {
             server
         };
         let members = (0..count).map(member).collect();
-        Self { dir, members }
+        Self { _dir: dir, members }
     }
 
     /// A connection that may roam over all members, made as soon as one is there.
