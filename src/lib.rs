@@ -1,4 +1,7 @@
 //! Leafwright: use this configuration, use this hardware, I am this person, load it with these events.
+//!
+//! The flow, floor by floor: `load → declare → resolve → compile → observe → plan → apply → seed → verify`.
+//! What is pure is below, on one screen; `foreground::bring_up` goes on from there with real servers.
 
 pub mod name;
 pub mod diag;
@@ -7,7 +10,6 @@ pub mod resolve;
 pub mod identity;
 pub mod compile;
 pub mod plan;
-#[cfg(feature = "world")]
 pub mod host;
 pub mod load;
 #[cfg(feature = "world")]
@@ -19,3 +21,38 @@ pub mod verify;
 #[cfg(feature = "world")]
 pub mod foreground;
 pub mod cli;
+
+use compile::Compiled;
+use declare::Declared;
+use diag::{Checked, Sources};
+use identity::PublicIdentity;
+use resolve::Domain;
+
+/// A domain that was written, and what it means.
+#[derive(Debug)]
+pub struct Judged {
+    pub declared: Declared,
+    pub domain: Domain,
+}
+
+/// declare → resolve: the whole domain, or every mistake in it.
+pub fn judge(sources: &Sources) -> Checked<Judged> {
+    let mut written = declare::all(sources);
+    written.report.absorb(resolve::rules::secrets(sources));
+    written.then(|declared| {
+        let resolved = resolve::domain(&declared);
+        resolved.map(|domain| Judged { declared, domain })
+    })
+}
+
+/// identity → compile: the closures of all machines and of the domain, with the identity that `keys sign` wrote.
+pub fn build(judged: &Judged) -> Checked<Compiled> {
+    let Judged { declared, domain } = judged;
+    let identity = identity::current(&compile::wanted(domain), declared.identity.as_ref(), domain.origin);
+    identity.then(|identity| build_for(domain, &identity))
+}
+
+/// compile, for an identity from elsewhere.
+pub fn build_for(domain: &Domain, identity: &PublicIdentity) -> Checked<Compiled> {
+    compile::domain(domain, identity)
+}

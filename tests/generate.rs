@@ -41,3 +41,12 @@ fn every_machine_is_there_with_its_sixty_lines() {
     }
     assert_eq!(files.keys().filter(|path| path.starts_with("machines/")).count(), 43);
 }
+
+#[test]
+fn the_domain_is_sound() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    generate::domain(root.path(), 40).expect("it is written");
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_leafwright"));
+    let output = check.arg("check").arg("--domain").arg(root.path()).output().expect("leafwright runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -2,11 +2,10 @@
 
 mod common;
 
-use common::plans::{consumer, desired, leaf, seeds, stream};
+use common::plans::{desired, leaf, meadow, stream};
 use leafwright::compile::desired::Objects;
-use leafwright::compile::jetstream::{External, StreamConfig, StreamSource};
+use leafwright::compile::jetstream::StreamConfig;
 use leafwright::diag::Sources;
-use leafwright::name::StreamName;
 use leafwright::plan::{self, Action, Because, Class, Observed, ObservedConsumer, ObservedServer, Scope, StoredSeed};
 
 fn ids(plan: &plan::Plan) -> Vec<&str> {
@@ -44,33 +43,6 @@ fn after(plan: &plan::Plan, observed: &Observed) -> Observed {
         next.made.insert(step.id.clone());
     }
     next
-}
-
-/// The domain of the tests: leaf `thermo` with a seed, cluster `hub` that aggregates it, a keeper on `office`.
-fn meadow() -> leafwright::compile::Desired {
-    let source = |name: &str, domain: Option<&str>| StreamSource {
-        name: name.into(),
-        opt_start_seq: 0,
-        filter_subject: String::new(),
-        subject_transforms: vec![],
-        external: domain.map(|domain| External { api: format!("$JS.{domain}.API"), deliver: String::new() }),
-    };
-    let mut events = stream("EVT-thermo", &["evt.meadow.>"]);
-    events.sources = vec![source("SEED-thermo-start", None)];
-    let thermo = Objects {
-        streams: vec![events, stream("SEED-thermo-start", &["seed.thermo.start.>"])],
-        seeds: seeds("start", "SEED-thermo-start", "seed.thermo.start", 3),
-        ..Objects::default()
-    };
-    let keeper = StreamConfig { mirror: Some(source("EVT", Some("hub"))), ..stream("KEEP-EVT", &[]) };
-    let office = Objects { streams: vec![keeper], ..Objects::default() };
-    let aggregate = StreamConfig { sources: vec![source("EVT-thermo", Some("thermo"))], ..stream("EVT", &[]) };
-    let cluster = Objects {
-        streams: vec![aggregate],
-        consumers: vec![(StreamName::parse("EVT").unwrap(), consumer("web"))],
-        ..Objects::default()
-    };
-    desired(vec![leaf("thermo", thermo), leaf("office", office)], Some(("hub", "oak", cluster)))
 }
 
 #[test]

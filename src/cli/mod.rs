@@ -1,1 +1,110 @@
-//! cli
+//! The command line: one file a verb, each thin. stdout is data, stderr is talk.
+//!
+//! Refuses: decisions about the domain; a verb calls the floors in order and prints what they say.
+
+mod build;
+mod check;
+mod explain;
+mod talk;
+#[cfg(feature = "world")]
+mod up;
+
+pub use talk::{judge, print, style};
+
+use crate::diag::Sources;
+use crate::load;
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done = 0,
+    /// The declarations are unsound.
+    Unsound = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// There is a difference.
+    Difference = 3,
+    /// The world failed: a server is away, a step failed.
+    World = 4,
+}
+
+/// Use this configuration, use this hardware, I am this person, load it with these events.
+#[derive(Parser)]
+#[command(name = "leafwright", version, max_term_width = 100)]
+struct Cli {
+    /// The directory of the domain [default: the nearest one with a domain.toml, from here upwards]
+    #[arg(long, global = true, value_name = "DIR")]
+    domain: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Check(check::Args),
+    Build(build::Args),
+    #[cfg(feature = "world")]
+    Up(up::Args),
+    Explain(explain::Args),
+}
+
+/// A mistake in how the tool was called: exit code 2.
+#[derive(Debug)]
+pub struct WrongUsage(pub String);
+
+impl std::fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongUsage {}
+
+/// Reads the command line and runs the verb.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are data; clap knows where each goes, and a closed pipe is no fault of ours.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 });
+        }
+    };
+    let exit = run(&cli).unwrap_or_else(|error| {
+        talk::say(&format!("error: {error:#}"));
+        if error.is::<WrongUsage>() { Exit::Usage } else { Exit::World }
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn run(cli: &Cli) -> Result<Exit> {
+    match &cli.verb {
+        Verb::Check(args) => check::run(args, &read_domain(cli)?),
+        Verb::Build(args) => build::run(args, &read_domain(cli)?),
+        #[cfg(feature = "world")]
+        Verb::Up(args) => up::run(args, &find_root(cli)?),
+        Verb::Explain(args) => explain::run(args),
+    }
+}
+
+/// The texts of the domain that the command line means.
+fn read_domain(cli: &Cli) -> Result<Sources> {
+    load::domain(&find_root(cli)?)
+}
+
+fn find_root(cli: &Cli) -> Result<PathBuf> {
+    match &cli.domain {
+        Some(root) if root.join("domain.toml").is_file() => Ok(root.clone()),
+        Some(root) => Err(WrongUsage(format!("there is no domain.toml in {}", root.display())).into()),
+        None => {
+            let here = std::env::current_dir().context("cannot tell the current directory")?;
+            let missing = || WrongUsage("there is no domain.toml here or above; name its directory with --domain DIR".to_owned());
+            load::root(&here).ok_or_else(|| missing().into())
+        }
+    }
+}

@@ -42,6 +42,8 @@ pub struct Artefact {
     pub bytes: Vec<u8>,
     /// The declarations that caused it; never empty. Outside the digest.
     pub origins: Vec<Span>,
+    /// For each line of the text the declaration behind it, where that is known so exactly; else empty. Outside the digest.
+    pub lines: Vec<Span>,
     pub effect: Effect,
 }
 

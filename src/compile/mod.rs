@@ -3,8 +3,97 @@
 //! Refuses: I/O, and choices that the declarations did not make. Templates only print.
 
 pub mod artefact;
+pub mod canonical;
 pub mod desired;
+pub mod effects;
 pub mod jetstream;
+pub mod layout;
+pub mod units;
+
+mod accounts;
+mod closure;
+mod consumers;
+mod credentials;
+mod declared;
+mod environment;
+mod events;
+mod files;
+mod hardening;
+mod leaks;
+mod link;
+mod machine;
+mod nats_server;
+mod permissions;
+mod quote;
+mod streams;
+mod template;
+mod whole;
 
 pub use artefact::{Artefact, ArtefactKind, Closure, Effect};
+pub use closure::{blame, manifest};
 pub use desired::{Desired, DesiredServer, Endpoint, Seed, SeedTarget, ServiceProcess};
+pub use effects::effect_between;
+pub use leaks::leaks;
+pub use link::Linked;
+pub use permissions::{Rights, of_domain as permissions};
+
+use crate::diag::{Checked, Report};
+use crate::identity::{PublicIdentity, Wanted};
+use crate::name::MachineName;
+use crate::resolve::{Domain, Machine, Part};
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that follows from the declarations.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    pub machines: BTreeMap<MachineName, Closure>,
+    /// What belongs to no single machine.
+    pub domain: Closure,
+    pub desired: Desired,
+}
+
+/// What the domain asks of its identity: every user with its rights, every server that others connect to with its names.
+pub fn wanted(domain: &Domain) -> Wanted {
+    let members = domain.machines.iter().filter(|machine| machine.part == Part::Member);
+    let names = |machine: &Machine| BTreeSet::from([machine.options.network.host.clone(), "localhost".to_owned()]);
+    Wanted {
+        domain: domain.name.clone(),
+        account: domain.account.clone(),
+        users: permissions(domain),
+        servers: members.map(|machine| (machine.name.clone(), names(machine))).collect(),
+    }
+}
+
+/// All machines, in parallel, and what belongs to none of them. There is a value only if nothing is wrong with any of them.
+pub fn domain(domain: &Domain, identity: &PublicIdentity) -> Checked<Compiled> {
+    let linked = Linked::new(domain);
+    let compiled: Vec<_> = domain.machines.par_iter().map(|machine| self::machine(&linked, machine, identity)).collect();
+    let mut report = Report::default();
+    let mut machines = BTreeMap::new();
+    let mut desired = Desired::default();
+    for checked in compiled {
+        report.absorb(checked.report);
+        if let Some((closure, server)) = checked.value {
+            machines.insert(server.machine.clone(), closure);
+            desired.servers.insert(server.machine.clone(), server);
+        }
+    }
+    let whole = whole::compile(&linked, identity, &mut report);
+    if let Some(cluster) = &domain.cluster {
+        desired.cluster = Some(whole::objects(&linked, cluster));
+        desired.cluster_members = cluster.members.clone();
+    }
+    let sound = !report.has_errors();
+    Checked::new(sound.then_some(Compiled { machines, domain: whole, desired }), report)
+}
+
+/// One machine: its closure and what the planner compares with the world.
+pub fn machine(linked: &Linked<'_>, machine: &Machine, identity: &PublicIdentity) -> Checked<(Closure, DesiredServer)> {
+    let mut report = Report::default();
+    let closure = machine::compile(linked, machine, identity, &mut report);
+    report.absorb(leaks(&closure));
+    let server = machine::desired(linked, machine, &closure);
+    let sound = !report.has_errors();
+    Checked::new(sound.then_some((closure, server)), report)
+}

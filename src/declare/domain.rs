@@ -46,6 +46,7 @@ pub struct Zone {
 #[derive(Debug)]
 pub struct Cluster {
     pub name: Spanned<MachineName>,
+    pub doc: Option<Spanned<Box<str>>>,
     pub members: Vec<Spanned<MachineName>>,
     pub members_span: Span,
     /// Options of what lives on the cluster and on no single machine: `streams`, `buckets`, `event_store`, `commands`.
@@ -95,6 +96,7 @@ impl Zone {
 impl Cluster {
     fn read(file: &mut File, name: Spanned<MachineName>, table: Table, span: Span) -> Option<Self> {
         let mut reader = Reader::new(file, table, span);
+        let doc = reader.optional("doc", text);
         let members = reader.required("members", "members = [\"oak\", \"ash\", \"elm\"]", |file, key, value| {
             let span = value.span;
             let mut members = list(word(MachineName::parse))(file, key, value)?;
@@ -104,7 +106,7 @@ impl Cluster {
         let body = Body::read(&mut reader);
         reader.finish();
         let (members, members_span) = members?;
-        Some(Self { name, members, members_span, body })
+        Some(Self { name, doc, members, members_span, body })
     }
 }
 

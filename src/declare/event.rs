@@ -1,6 +1,7 @@
 //! `events/<set>.jsonl`: CloudEvents 1.0 (JSON event format), one object a line.
 
 use super::files::json_fault;
+use super::table::unnamed;
 use crate::diag::codes::Code;
 use crate::diag::{Diagnostic, Report, SourceId, Span, Spanned};
 use crate::name::{EventSetName, MessageName};
@@ -13,7 +14,6 @@ use std::collections::BTreeMap;
 const SHAPE: Code = Code(30);
 const TWICE: Code = Code(31);
 const DATA: Code = Code(32);
-const NAME: Code = Code(20);
 
 /// An append-only list of events, in the order of the file.
 #[derive(Debug)]
@@ -61,24 +61,31 @@ impl EventSet {
             report.absorb(found);
         }
         let sound = !report.has_errors();
-        unique_ids(&events, report);
+        unique_ids(text, &events, report);
         (sound && !report.has_errors()).then_some(Self { name: name?, source, events })
     }
 }
 
 /// Reports each event whose id another one above it has.
-fn unique_ids(events: &[Event], report: &mut Report) {
+fn unique_ids(text: &str, events: &[Event], report: &mut Report) {
     let mut order: Vec<&Event> = events.iter().collect();
     order.par_sort_by(|a, b| (&a.id, a.span.start).cmp(&(&b.id, b.span.start)));
     for same in order.chunk_by(|a, b| a.id == b.id) {
         let [first, others @ ..] = same else { continue };
         for again in others {
-            let diagnostic = Diagnostic::error(TWICE, again.span, format!("the event id `{}` is used twice in the set", again.id))
-                .also(first.span, "first used here")
+            let diagnostic = Diagnostic::error(TWICE, id_place(text, again), format!("the event id `{}` is used twice in the set", again.id))
+                .also(id_place(text, first), "first used here")
                 .help("give each event an id of its own; it is how a second loading recognises it");
             report.push(diagnostic);
         }
     }
+}
+
+/// Where the id stands in the event's line.
+fn id_place(text: &str, event: &Event) -> Span {
+    let line = Line { source: event.span.source, text, range: event.span.range() };
+    let members = members(&line).unwrap_or_default();
+    members.iter().find(|(key, _)| key == "id").map_or(event.span, |(_, value)| line.place(value.get()))
 }
 
 /// One line of the file.
@@ -169,8 +176,8 @@ const EXAMPLE: &str =
     r#"write `{"specversion":"1.0","id":"1","source":"/setup","type":"todos.added","data":{}}`"#;
 
 #[derive(Default)]
-struct EventDraft {
-    seen: Vec<(Box<str>, Span)>,
+struct EventDraft<'t> {
+    seen: Vec<(Cow<'t, str>, Span)>,
     version: Option<()>,
     id: Option<Box<str>>,
     source: Option<Box<str>>,
@@ -179,13 +186,14 @@ struct EventDraft {
     data: Option<Spanned<Box<str>>>,
 }
 
-impl EventDraft {
+impl EventDraft<'_> {
     fn finish(self, line: &Line<'_>, report: &mut Report) -> Option<Event> {
-        for wanted in ["specversion", "id", "source", "type"] {
-            if !self.seen.iter().any(|(seen, _)| &**seen == wanted) {
-                let message = format!("the event has no `{wanted}`");
-                report.push(Diagnostic::error(SHAPE, line.span(), message).help(EXAMPLE));
-            }
+        let missing = |wanted: &&str| !self.seen.iter().any(|(seen, _)| seen == wanted);
+        let missing: Vec<String> =
+            (["specversion", "id", "source", "type"].iter().filter(|wanted| missing(wanted))).map(|wanted| format!("`{wanted}`")).collect();
+        if !missing.is_empty() {
+            let message = format!("the event has no {}", missing.join(", no "));
+            report.push(Diagnostic::error(SHAPE, line.span(), message).help(EXAMPLE));
         }
         self.version?;
         let Self { id, source, kind, attributes, data, .. } = self;
@@ -193,14 +201,14 @@ impl EventDraft {
     }
 }
 
-fn attribute(line: &Line<'_>, draft: &mut EventDraft, key: Cow<'_, str>, value: &RawValue, report: &mut Report) {
+fn attribute<'t>(line: &Line<'_>, draft: &mut EventDraft<'t>, key: Cow<'t, str>, value: &RawValue, report: &mut Report) {
     let place = line.place(value.get());
     if let Some((_, first)) = draft.seen.iter().find(|(seen, _)| **seen == *key) {
         let diagnostic = Diagnostic::error(SHAPE, place, format!("the attribute `{key}` is given twice"));
         report.push(diagnostic.also(*first, "first given here").help("remove one of them"));
         return;
     }
-    draft.seen.push((Box::from(&*key), place));
+    draft.seen.push((key.clone(), place));
     match &*key {
         "data" => draft.data = Some(Spanned::new(Box::from(value.get()), place)),
         "data_base64" => {
@@ -251,10 +259,7 @@ fn keep(draft: &mut EventDraft, key: &str, text: Box<str>, place: Span, report: 
         "source" => draft.source = Some(text),
         "type" => match MessageName::parse(&text) {
             Ok(name) => draft.kind = Some(Spanned::new(name, place)),
-            Err(fault) => {
-                let diagnostic = Diagnostic::error(NAME, place, fault.message);
-                report.push(fault.help.into_iter().fold(diagnostic, Diagnostic::help));
-            }
+            Err(fault) => report.push(unnamed(place, fault)),
         },
         "datacontenttype" if !is_json(&text) => {
             let diagnostic = Diagnostic::error(DATA, place, format!("data of type `{text}` cannot be loaded from an event set"));

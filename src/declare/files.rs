@@ -3,7 +3,7 @@
 //! Refuses: files that no path names, rather than skipping what someone believes is read.
 
 use super::syntax;
-use super::table::{File, Reader};
+use super::table::{At, File, Reader};
 use super::value::Table;
 use super::{Contract, Declared, Domain, EventSet, Hardware, HardwareName, Machine, Module, Person, Schema};
 use crate::diag::codes::Code;
@@ -109,6 +109,27 @@ fn classify(path: &str) -> Result<(Kind, &str), String> {
     }
 }
 
+/// What the loader does with a file at this path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Its text is part of the domain.
+    Read,
+    /// For people, or for others.
+    Ignored,
+    /// Nothing reads such a file; `all` says so.
+    Unexpected,
+}
+
+/// What the file at `path` (relative to the domain's root) is to the domain.
+pub fn expected(path: &str) -> Expected {
+    match classify(path) {
+        Ok((Kind::Other, _)) if path.starts_with("identity/") => Expected::Read,
+        Ok((Kind::Other, _)) => Expected::Ignored,
+        Ok(_) => Expected::Read,
+        Err(_) => Expected::Unexpected,
+    }
+}
+
 /// What one file turned out to be.
 enum Thing {
     Domain(Box<Domain>),
@@ -160,7 +181,7 @@ fn one(sources: &Sources, id: SourceId) -> (Option<Thing>, Report) {
     let thing = match classify(path) {
         Err(expected) => {
             let diagnostic = Diagnostic::error(UNEXPECTED, Span::new(id, 0..0), format!("`{path}` is not read by anything"));
-            report.push(diagnostic.help(format!("expected here: {expected}")));
+            report.push(diagnostic.help(format!("expected here: {expected}; rename or remove the file")));
             Some(Thing::Nothing)
         }
         Ok((Kind::Other, _)) => Some(Thing::Nothing),
@@ -190,7 +211,7 @@ fn read(sources: &Sources, id: SourceId, kind: Kind, name: &str, report: &mut Re
         _ => {}
     }
     let (table, soundness) = syntax::parse(id, text, report);
-    let mut file = File { source: id, kind, soundness, report };
+    let mut file = File { source: id, kind, soundness, at: At::Key, report };
     let file = &mut file;
     match kind {
         Kind::Domain => Domain::read(file, table).map(|it| Thing::Domain(Box::new(it))),
@@ -231,8 +252,8 @@ fn named<N>(id: SourceId, text: &str, parse: fn(&str) -> Result<N, Fault>, repor
         Ok(name) => Some(name),
         Err(fault) => {
             let diagnostic = Diagnostic::error(NAME, Span::new(id, 0..0), format!("the file's name is no name: {}", fault.message));
-            let help = fault.help.map(|help| help.replacen("write", "rename it to", 1));
-            report.push(help.into_iter().fold(diagnostic, Diagnostic::help));
+            let help = fault.help.map_or("rename the file".to_owned(), |help| help.replacen("write", "rename it to", 1));
+            report.push(diagnostic.help(help));
             None
         }
     }
@@ -258,9 +279,18 @@ pub(super) fn json_fault(id: SourceId, text: &str, base: usize, error: &serde_js
     }
     let end = text[at..].chars().next().filter(|c| *c != '\n').map_or(at, |c| at + c.len_utf8());
     let words = error.to_string();
-    let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words);
-    let words = words.split(", expected").next().unwrap_or(words).to_lowercase();
-    Diagnostic::error(JSON, Span::new(id, at..end), format!("this is not JSON: {words}"))
+    let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words).to_lowercase();
+    let (message, help) = match &*words {
+        "trailing comma" | "key must be a string" if json[..at - base].trim_end().ends_with(',') => {
+            ("a comma before the end".to_owned(), "remove the last comma: JSON has none before `}` or `]`")
+        }
+        "key must be a string" => (words.clone(), "write the key in double quotes: `\"key\"`"),
+        "expected value" => ("a value is missing or is no JSON".to_owned(), "write a string in double quotes, a number, `true`, `false`, `null`, `{…}` or `[…]`"),
+        "trailing characters" => ("more follows after the end of the JSON".to_owned(), "remove what follows; in an event set each line is one object"),
+        _ if error.is_eof() => ("the JSON ends too early".to_owned(), "close what is open: `\"`, `}` or `]`"),
+        _ => (words.clone(), "see `leafwright explain LW0006`"),
+    };
+    Diagnostic::error(JSON, Span::new(id, at..end), message).help(help)
 }
 
 /// Puts a thing in its place; of two things with one name the first stays, except that a user's module shadows.
@@ -298,7 +328,10 @@ fn hand_out(
     for ((standard, module), files) in templates {
         let owner = declared.modules.get_mut(&*module);
         match owner {
-            Some(owner) if sources.path(owner.source).starts_with(STANDARD) == standard => owner.templates = files,
+            Some(owner) if sources.path(owner.source).starts_with(STANDARD) == standard => {
+                owner.texts = files.iter().map(|(name, id)| (name.as_str().into(), sources.text(*id).into())).collect();
+                owner.templates = files;
+            }
             _ if standard || declared.unread.contains(&format!("modules/{module}/module.toml")) => {}
             _ => {
                 let first = files.values().next().copied().unwrap_or(SourceId(0));

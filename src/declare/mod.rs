@@ -22,7 +22,7 @@ pub use identity::Identity;
 
 pub use machine::{Hardware, HardwareName, Machine, Person};
 pub use module::{Block, Body, Check, Module, OptionDecl};
-pub use files::{FOREGROUND, STANDARD, all};
+pub use files::{Expected, FOREGROUND, STANDARD, all, expected};
 pub use table::nearest;
 pub use value::{Entry, Table, Value};
 
@@ -49,3 +49,6 @@ pub struct Declared {
     /// `identity/`; absent until `keys sign` wrote it.
     pub identity: Option<Identity>,
 }
+
+#[cfg(test)]
+mod tests;

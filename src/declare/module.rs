@@ -5,6 +5,7 @@ use super::value::{Entry, Table, Value};
 use crate::diag::{SourceId, Span, Spanned};
 use crate::name::{Fault, ModuleName};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A module: options, values for options, checks; templates (`*.tera`) lie beside it.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Module {
     pub body: Body,
     /// File name beside `module.toml` → its text.
     pub templates: BTreeMap<String, SourceId>,
+    /// The same, as texts: what `compile` prints with.
+    pub texts: BTreeMap<Box<str>, Arc<str>>,
 }
 
 /// `[options."dns.forwarders"]`: `type`, `doc`, and maybe `default`, `example`; `fields` where the type is a record.
@@ -72,7 +75,7 @@ impl Module {
         let body = Body::read(&mut reader);
         reader.finish();
         let options = options.map(|options| OptionDecl::read_all(file, options.value)).unwrap_or_default();
-        Some(Self { name: name?, source, doc, imports, options, body, templates: BTreeMap::new() })
+        Some(Self { name: name?, source, doc, imports, options, body, templates: BTreeMap::new(), texts: BTreeMap::new() })
     }
 }
 

@@ -38,10 +38,10 @@ pub(super) fn parse(id: SourceId, text: &str, report: &mut Report) -> (Table, So
     parse_document(&tokens, &mut receiver, &mut errors);
     drop(tokens);
     let found = Report::default();
-    let mut builder = Builder { id, source, events: &events, at: 0, errors, found, merged: false };
+    let mut builder = Builder { id, source, events: &events, at: 0, errors, found, merged: false, lost: false };
     let root = builder.document();
-    let Builder { errors, found, .. } = builder;
-    let soundness = if errors.is_empty() && found.is_empty() { Soundness::Sound } else { Soundness::Recovered };
+    let Builder { errors, found, lost, .. } = builder;
+    let soundness = if errors.is_empty() && !lost { Soundness::Sound } else { Soundness::Recovered };
     if text.starts_with('\u{feff}') {
         let span = Span::new(id, 0..3);
         report.push(Diagnostic::error(NEWER, span, "the file begins with a byte order mark").help("save it as UTF-8 without one"));
@@ -64,12 +64,12 @@ fn report_syntax(id: SourceId, text: &str, mut errors: Vec<ParseError>, report: 
             continue;
         }
         covered = Some(text[start..].find('\n').map_or(text.len(), |newline| start + newline));
-        let diagnostic = Diagnostic::error(SYNTAX, Span::new(id, start..end), error.description());
-        report.push(advise(diagnostic, &error));
+        report.push(advise(id, text, start..end, &error));
     }
 }
 
-fn advise(diagnostic: Diagnostic, error: &ParseError) -> Diagnostic {
+/// Our words for what the parser found, and a way out.
+fn advise(id: SourceId, text: &str, range: std::ops::Range<usize>, error: &ParseError) -> Diagnostic {
     let expected: Vec<String> = (error.expected().unwrap_or_default().iter())
         .filter_map(|expected| match expected {
             Expected::Literal("\n") => Some("a new line".to_owned()),
@@ -78,10 +78,38 @@ fn advise(diagnostic: Diagnostic, error: &ParseError) -> Diagnostic {
             _ => None,
         })
         .collect();
-    match error.description() {
-        "string values must be quoted" => diagnostic.label("a string stands in quotes").help("write `\"…\"` around the text"),
-        _ if expected.is_empty() => diagnostic,
-        _ => diagnostic.label(format!("expected {}", expected.join(" or "))),
+    let written = &text[range.clone()];
+    let (message, help) = match error.description() {
+        "string values must be quoted" if range.is_empty() => ("the key has no value", "write the value after the `=`"),
+        "string values must be quoted" if written.starts_with(|c: char| c.is_ascii_digit()) => {
+            ("the value is not well formed", "a string stands in quotes, and each key on a line of its own")
+        }
+        "string values must be quoted" => ("a string must stand in quotes", "write `\"…\"` around the text"),
+        "invalid basic string" if expected == ["`\"`"] => ("the string is not closed", "end it with `\"` on the same line"),
+        "invalid literal string" if expected == ["`'`"] => ("the string is not closed", "end it with `'` on the same line"),
+        "unexpected key or value" => ("more than one thing on the line", "give each key a line of its own"),
+        "key with no value" => ("`=` is missing", "write `key = value`; a key with spaces stands in quotes"),
+        "unquoted keys cannot be empty" => ("the key is missing", "write a key before the `=`"),
+        "invalid unquoted key" => ("the key has a character that must stand in quotes", "write `\"…\"` around the key"),
+        "missing escaped value" => ("there is no such escape", "write `\\\\` for a backslash, or put the text in single quotes"),
+        "unexpected leading zero" => ("a number cannot begin with zero", "remove the zero, or write a string in quotes"),
+        "`_` may only go between digits" => ("`_` stands between two digits only", "remove it"),
+        "missing comma between array elements" => ("a comma is missing, or the list is not closed", "write `,` between the elements, and `]` after the last"),
+        "missing value for key" | "missing value" => ("the key has no value", "write the value after the `=`"),
+        "unclosed inline table" => ("the table in braces is not closed", "end it with `}` on the same line"),
+        "unclosed array" => ("the list is not closed", "end it with `]`"),
+        "unclosed table" | "unclosed array table" => ("the table's header is not closed", "write `[name]`, or `[[name]]` for one of several"),
+        other => (other, ""),
+    };
+    let mut diagnostic = Diagnostic::error(SYNTAX, Span::new(id, range.clone()), message);
+    if error.description().contains("array element") && let Some(open) = error.context() {
+        let open = floor_boundary(text, open.start())..floor_boundary(text, open.end());
+        diagnostic = diagnostic.also(Span::new(id, open), "the list begins here");
+    }
+    match (help, expected.is_empty()) {
+        ("", true) => diagnostic.help("see `leafwright explain LW0001`"),
+        ("", false) => diagnostic.help(format!("write {} here", expected.join(" or "))),
+        (help, _) => diagnostic.help(help),
     }
 }
 
@@ -102,6 +130,8 @@ struct Builder<'i, 'e> {
     found: Report,
     /// The present table was already defined: said once at its header, not again at each of its keys.
     merged: bool,
+    /// Keys went nowhere, because the table that they name is none.
+    lost: bool,
 }
 
 impl<'i> Builder<'i, '_> {
@@ -181,6 +211,7 @@ impl<'i> Builder<'i, '_> {
                 let mergeable = matches!((&node, kind), (Node::Table(_), EventKind::StdTableOpen));
                 self.duplicate(&key, again);
                 self.merged = mergeable;
+                self.lost |= !mergeable;
                 return mergeable.then_some(index);
             }
         }
@@ -208,7 +239,8 @@ impl<'i> Builder<'i, '_> {
                 };
                 let message = format!("`{}` is {what} already and cannot be extended here", key.value);
                 let diagnostic = Diagnostic::error(DUPLICATE, key.span, message).also(entry.key.span, "first defined here");
-                self.found.push(diagnostic);
+                self.found.push(diagnostic.help("rename one of them, or write both as tables"));
+                self.lost = true;
                 None
             }
         }
@@ -237,6 +269,7 @@ impl<'i> Builder<'i, '_> {
     /// `a.b = value`, from its first key on.
     fn key_value(&mut self, first: Event, table: &mut Draft) {
         let mut keys = vec![];
+        let before = self.errors.len();
         let mut last = self.key(first);
         loop {
             match self.events.get(self.at).map(Event::kind) {
@@ -251,7 +284,11 @@ impl<'i> Builder<'i, '_> {
             }
             self.at += 1;
         }
+        let nameless = self.errors.len() > before;
         let Some(value) = self.value() else { return };
+        if nameless {
+            return;
+        }
         let mut table = table;
         for key in keys {
             let Some(index) = self.enter(table, key, Origin::Dotted) else { return };
@@ -273,17 +310,17 @@ impl<'i> Builder<'i, '_> {
                 EventKind::Whitespace | EventKind::Error => self.at += 1,
                 EventKind::Scalar | EventKind::ArrayOpen | EventKind::InlineTableOpen => {
                     self.at += 1;
-                    return Some(self.started(event));
+                    return self.started(event);
                 }
                 _ => return None,
             }
         }
     }
 
-    fn started(&mut self, event: Event) -> Spanned<Value> {
+    fn started(&mut self, event: Event) -> Option<Spanned<Value>> {
         match event.kind() {
-            EventKind::ArrayOpen => self.array(event),
-            EventKind::InlineTableOpen => self.braces(event),
+            EventKind::ArrayOpen => Some(self.array(event)),
+            EventKind::InlineTableOpen => Some(self.braces(event)),
             _ => self.scalar(event),
         }
     }
@@ -300,7 +337,7 @@ impl<'i> Builder<'i, '_> {
                 }
                 EventKind::Scalar | EventKind::ArrayOpen | EventKind::InlineTableOpen => {
                     self.at += 1;
-                    items.push(self.started(event));
+                    items.extend(self.started(event));
                     end = self.events[self.at - 1].span();
                     continue;
                 }
@@ -360,7 +397,8 @@ impl<'i> Builder<'i, '_> {
         }
     }
 
-    fn scalar(&mut self, event: Event) -> Spanned<Value> {
+    /// A value that is not well formed is left out, except that a text without quotes is what it says.
+    fn scalar(&mut self, event: Event) -> Option<Spanned<Value>> {
         let span = self.span(event.span());
         let mut decoded = Cow::Borrowed("");
         let before = self.errors.len();
@@ -379,16 +417,16 @@ impl<'i> Builder<'i, '_> {
                 self.found.push(Diagnostic::error(VALUE, span, message).help(help));
                 Value::Text(decoded.into())
             }
-            ScalarKind::String => {
+            ScalarKind::String if sound || !decoded.is_empty() => {
                 self.escapes(event);
                 if decoded.contains('\0') {
                     self.nul(span);
                 }
                 Value::Text(decoded.into())
             }
-            ScalarKind::Integer(_) | ScalarKind::Float | ScalarKind::DateTime => Value::Int(0),
+            ScalarKind::String | ScalarKind::Integer(_) | ScalarKind::Float | ScalarKind::DateTime => return None,
         };
-        Spanned::new(value, span)
+        Some(Spanned::new(value, span))
     }
 
     fn integer(&mut self, digits: &str, radix: u32, span: Span) -> Value {

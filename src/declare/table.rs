@@ -21,7 +21,16 @@ pub(super) struct File<'r> {
     pub source: SourceId,
     pub kind: Kind,
     pub soundness: Soundness,
+    /// What a value that is being read is: for what is said about it.
+    pub at: At,
     pub report: &'r mut Report,
+}
+
+/// The value of a key, or one of the elements of its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    Key,
+    Element,
 }
 
 impl File<'_> {
@@ -32,24 +41,28 @@ impl File<'_> {
 
     /// The value must be `wanted`, and is not.
     pub(super) fn wrong<T>(&mut self, key: &str, wanted: &str, found: &Spanned<Value>) -> Option<T> {
-        let diagnostic = Diagnostic::error(TYPE, found.span, format!("`{key}` must be {wanted}"))
-            .label(format!("this is {}", found.value.kind()));
-        let help = match (&found.value, wanted) {
-            (Value::Int(_) | Value::Float(_) | Value::Bool(_), "a string") => Some(format!("write `{key} = \"{}\"`", scalar(&found.value))),
-            (Value::Text(text), "a list") => Some(format!("write `{key} = [\"{text}\"]`")),
-            (Value::Text(text), "an integer") if text.parse::<i64>().is_ok() => Some(format!("write `{key} = {text}`")),
-            (_, "a table") => Some(format!("write a table `[… .{key}]`, or `{key} = {{ … }}`")),
-            (_, "a list") => Some(format!("write `{key} = [ … ]`")),
-            _ => None,
+        let (who, assign) = match self.at {
+            At::Key if key.contains('.') => (format!("`{key}`"), format!("\"{key}\" = ")),
+            At::Key => (format!("`{key}`"), format!("{key} = ")),
+            At::Element => (format!("an element of `{key}`"), String::new()),
         };
-        self.report.push(help.into_iter().fold(diagnostic, Diagnostic::help));
+        let right = match (&found.value, wanted) {
+            (Value::Int(_) | Value::Float(_) | Value::Bool(_), "a string") => format!("\"{}\"", scalar(&found.value)),
+            (Value::Text(text), "a list") if !text.contains(['\n', '"', '\\']) => format!("[\"{text}\"]"),
+            (Value::Text(text), "an integer") if text.parse::<i64>().is_ok() => text.to_string(),
+            (_, "a table") => "{ … }".to_owned(),
+            (_, "a list") => "[ … ]".to_owned(),
+            (_, "an integer") => "1".to_owned(),
+            _ => "\"…\"".to_owned(),
+        };
+        let diagnostic = Diagnostic::error(TYPE, found.span, format!("{who} must be {wanted}"));
+        self.report.push(diagnostic.label(format!("this is {}", found.value.kind())).help(format!("write `{assign}{right}`")));
         None
     }
 
     /// A name or quantity that its type refuses.
     pub(super) fn fault<T>(&mut self, span: Span, fault: Fault) -> Option<T> {
-        let diagnostic = Diagnostic::error(NAME, span, fault.message);
-        self.report.push(fault.help.into_iter().fold(diagnostic, Diagnostic::help));
+        self.report.push(unnamed(span, fault));
         None
     }
 
@@ -58,6 +71,12 @@ impl File<'_> {
         let diagnostic = Diagnostic::error(TWICE, again, format!("`{name}` is named twice")).also(first, "first named here");
         self.report.push(diagnostic.help("remove one of them"));
     }
+}
+
+/// A fault of a name or quantity, at the place where it was written.
+pub(super) fn unnamed(span: Span, fault: Fault) -> Diagnostic {
+    let help = fault.help.unwrap_or_else(|| "see `leafwright explain LW0020`".to_owned());
+    Diagnostic::error(NAME, span, fault.message).help(help)
 }
 
 fn scalar(value: &Value) -> String {
@@ -91,6 +110,7 @@ impl<'f, 'r> Reader<'f, 'r> {
 
     pub(super) fn optional<T>(&mut self, key: &'static str, read: impl Fn(&mut File, &str, Spanned<Value>) -> Option<T>) -> Option<T> {
         let entry = self.take(key)?;
+        self.file.at = At::Key;
         read(self.file, key, entry.value)
     }
 
@@ -102,7 +122,10 @@ impl<'f, 'r> Reader<'f, 'r> {
         read: impl Fn(&mut File, &str, Spanned<Value>) -> Option<T>,
     ) -> Option<T> {
         match self.take(key) {
-            Some(entry) => read(self.file, key, entry.value),
+            Some(entry) => {
+                self.file.at = At::Key;
+                read(self.file, key, entry.value)
+            }
             None => {
                 if self.file.soundness == Soundness::Sound {
                     let diagnostic = Diagnostic::error(MISSING, self.at, format!("`{key}` is missing"));
@@ -228,7 +251,13 @@ pub(super) fn list<T>(
     read: impl Fn(&mut File, &str, Spanned<Value>) -> Option<T>,
 ) -> impl Fn(&mut File, &str, Spanned<Value>) -> Option<Vec<T>> {
     move |file, key, value| match value.value {
-        Value::List(items) => Some(items.into_iter().filter_map(|item| read(file, key, item)).collect()),
+        Value::List(items) => {
+            let mut element = |item| {
+                file.at = At::Element;
+                read(file, key, item)
+            };
+            Some(items.into_iter().filter_map(&mut element).collect())
+        }
         _ => file.wrong(key, "a list", &value),
     }
 }
@@ -240,7 +269,7 @@ pub(super) fn count(file: &mut File, key: &str, value: Spanned<Value>) -> Option
             Ok(number) if number > 0 => Some(Spanned::new(number, value.span)),
             _ => {
                 let message = format!("`{key}` must be between 1 and {}", u32::MAX);
-                file.report.push(Diagnostic::error(TYPE, value.span, message));
+                file.report.push(Diagnostic::error(TYPE, value.span, message).help(format!("write `{key} = 1`")));
                 None
             }
         },

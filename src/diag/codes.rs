@@ -25,3 +25,26 @@ impl serde::Serialize for Code {
         s.collect_str(self)
     }
 }
+
+type Row = (Code, &'static str, &'static str);
+
+/// Code, title and page of each, from `docs/codes/`: the page is the row, so there is none without a page.
+const PAGES: &[Row] = include!(concat!(env!("OUT_DIR"), "/codes.rs"));
+
+/// All codes with their titles, in their order.
+pub fn all() -> impl Iterator<Item = (Code, &'static str)> {
+    PAGES.iter().map(|(code, title, _)| (*code, *title))
+}
+
+/// The long text of a code (Markdown).
+pub fn explain(code: Code) -> Option<&'static str> {
+    PAGES.iter().find(|row| row.0 == code).map(|row| row.2)
+}
+
+impl Code {
+    /// Reads `LW0012`; also `lw12` and `12`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("LW").or_else(|| text.strip_prefix("lw")).unwrap_or(text);
+        digits.parse().ok().map(Code)
+    }
+}

@@ -2,18 +2,19 @@
 //!
 //! Refuses: anything that the rendered form does not say too.
 
-use super::{Code, Place, Report, Severity, Sources, Span};
+use super::{Code, Place, Report, Severity, Sources, Span, mask};
+use std::borrow::Cow;
 
 #[derive(serde::Serialize)]
 struct Finding<'a> {
     code: Code,
     severity: Severity,
-    message: &'a str,
+    message: Cow<'a, str>,
     place: Range,
     #[serde(skip_serializing_if = "str::is_empty")]
-    label: &'a str,
+    label: Cow<'a, str>,
     labels: Vec<Named<'a>>,
-    help: &'a [String],
+    help: Vec<Cow<'a, str>>,
 }
 
 /// Where it begins, and the place after its last character.
@@ -29,7 +30,7 @@ struct Range {
 struct Named<'a> {
     #[serde(flatten)]
     place: Range,
-    text: &'a str,
+    text: Cow<'a, str>,
 }
 
 fn range(sources: &Sources, span: Span) -> Range {
@@ -43,13 +44,13 @@ pub fn json(report: &Report, sources: &Sources) -> String {
         .map(|diagnostic| Finding {
             code: diagnostic.code,
             severity: diagnostic.severity,
-            message: &diagnostic.message,
+            message: mask(&diagnostic.message),
             place: range(sources, diagnostic.primary.span),
-            label: &diagnostic.primary.text,
+            label: mask(&diagnostic.primary.text),
             labels: (diagnostic.secondary.iter())
-                .map(|label| Named { place: range(sources, label.span), text: &label.text })
+                .map(|label| Named { place: range(sources, label.span), text: mask(&label.text) })
                 .collect(),
-            help: &diagnostic.help,
+            help: diagnostic.help.iter().map(|help| mask(help)).collect(),
         })
         .collect();
     let mut out = serde_json::to_string_pretty(&findings).unwrap_or_default();

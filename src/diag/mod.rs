@@ -5,11 +5,13 @@
 pub mod codes;
 mod json;
 mod render;
+mod secret;
 mod source;
 
 pub use codes::Code;
 pub use json::json;
 pub use render::{Style, render};
+pub use secret::mask;
 pub use source::{Place, SourceId, Sources, Span, Spanned};
 
 /// How bad a finding is. An error makes the declarations unsound (exit code 1); a warning never does.

@@ -1,8 +1,8 @@
 //! Diagnostics as people read them, in the manner of rustc.
 //!
-//! Refuses: looking at a whole file for one finding (a set of events has a hundred thousand lines), and lines wider than a screen.
+//! Refuses: looking at a whole file for one finding: a set of events has a hundred thousand lines. The renderer cuts wide ones.
 
-use super::{Diagnostic, Label, Report, Severity, SourceId, Sources};
+use super::{Diagnostic, Label, Report, Severity, SourceId, Sources, mask};
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Renderer, Snippet};
 use std::ops::Range;
 
@@ -15,10 +15,6 @@ pub enum Style {
 
 /// Places of one file that are further apart than this are shown as two snippets.
 const NEAR: usize = 16 * 1024;
-/// A line longer than this is cut around what is pointed at.
-const WIDE: usize = 160;
-/// How much of a cut line is kept before the place.
-const BEFORE: usize = 40;
 
 /// Renders the report, one block a finding, each with `file:line:col`, its code and its help.
 pub fn render(report: &Report, sources: &Sources, style: Style) -> String {
@@ -39,12 +35,12 @@ fn block<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level.primary_title(&*diagnostic.message).id(diagnostic.code.to_string());
+    let title = level.primary_title(mask(&diagnostic.message)).id(diagnostic.code.to_string());
     let mut group = Group::with_title(title);
     for part in parts(diagnostic) {
         group = group.element(part.snippet(sources));
     }
-    group.elements(diagnostic.help.iter().map(|help| Element::from(Level::HELP.message(&**help))))
+    group.elements(diagnostic.help.iter().map(|help| Element::from(Level::HELP.message(mask(help)))))
 }
 
 /// Labels that are shown in one snippet; the primary one is the first of the first part.
@@ -81,79 +77,21 @@ impl<'a> Part<'a> {
         let start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let end = text[end..].find('\n').map_or(text.len(), |newline| end + newline);
         let line = sources.line(self.source, start);
-        let window = Window::of(text, start..end, &ranges);
-        let snippet = Snippet::source(window.text).line_start(line).path(sources.path(self.source));
-        let annotations = self.labels.iter().zip(window.ranges).map(|((kind, label), range)| {
-            let text = (!label.text.is_empty()).then_some(&*label.text);
-            kind.span(range).label(text)
+        let snippet = Snippet::source(shown(text, start..end)).line_start(line).path(sources.path(self.source));
+        let annotations = self.labels.iter().zip(ranges).map(|((kind, label), range)| {
+            let words = (!label.text.is_empty()).then(|| mask(&label.text));
+            kind.span(range.start - start..range.end - start).label(words)
         });
         snippet.annotations(annotations)
     }
 }
 
-/// Some lines of a file, the wide ones cut, and the places in them moved accordingly.
-struct Window {
-    text: String,
-    ranges: Vec<Range<usize>>,
-}
+/// How far before a snippet the opening line of a private key is looked for.
+const KEY: usize = 8 * 1024;
 
-impl Window {
-    fn of(text: &str, lines: Range<usize>, wanted: &[Range<usize>]) -> Self {
-        let mut window = Window { text: String::new(), ranges: wanted.to_vec() };
-        let mut at = lines.start;
-        for line in text[lines].split_inclusive('\n') {
-            window.add(at, line, wanted);
-            at += line.len();
-        }
-        let length = window.text.len();
-        for (range, wanted) in window.ranges.iter_mut().zip(wanted) {
-            // A place after the last byte of the window is its end.
-            if wanted.start >= at {
-                *range = length..length;
-            }
-        }
-        window
-    }
-
-    /// Adds the line, cut if it is wide, and moves the places that begin or end in it.
-    fn add(&mut self, at: usize, line: &str, wanted: &[Range<usize>]) {
-        let body = line.trim_end_matches(['\n', '\r']);
-        let first = wanted.iter().filter(|range| (at..=at + body.len()).contains(&range.start)).map(|range| range.start - at).min();
-        let kept = kept(body, first.unwrap_or(0));
-        let front = if kept.start > 0 { "…" } else { "" };
-        let back = if kept.end < body.len() { "…" } else { "" };
-        let base = self.text.len();
-        let moved = |place: usize| {
-            let inside = (place - at).clamp(kept.start, kept.end) - kept.start;
-            base + front.len() + inside
-        };
-        for (range, wanted) in self.ranges.iter_mut().zip(wanted) {
-            if (at..at + line.len().max(1)).contains(&wanted.start) {
-                range.start = moved(wanted.start.min(at + body.len()));
-                range.end = range.start;
-            }
-            if wanted.end > at && wanted.end <= at + line.len() {
-                range.end = moved(wanted.end.min(at + body.len())).max(range.start);
-            }
-        }
-        self.text.push_str(front);
-        self.text.push_str(&body[kept.clone()]);
-        self.text.push_str(back);
-        if line.ends_with('\n') {
-            self.text.push('\n');
-        }
-    }
-}
-
-/// The part of a line that is shown: all of it, or a screen's width around `place`.
-fn kept(body: &str, place: usize) -> Range<usize> {
-    if body.len() <= WIDE {
-        return 0..body.len();
-    }
-    let boundary = |at: usize| (0..=at.min(body.len())).rev().find(|at| body.is_char_boundary(*at)).unwrap_or(0);
-    let start = match place > WIDE - BEFORE {
-        true => boundary(place - BEFORE),
-        false => 0,
-    };
-    start..boundary(start + WIDE)
+/// The lines with their secrets masked, also where a private key began above them.
+fn shown(text: &str, lines: Range<usize>) -> String {
+    let before = (lines.start.saturating_sub(KEY)..=lines.start).find(|at| text.is_char_boundary(*at)).unwrap_or(lines.start);
+    let masked = mask(&text[before..lines.end]);
+    masked[lines.start - before..].to_owned()
 }

@@ -99,6 +99,16 @@ impl Sources {
         &self.files[id.0 as usize].1
     }
 
+    /// Overwrites a range with `*`, line ends kept and the length unchanged: spans stay right, and the text is gone.
+    pub fn mask(&mut self, span: Span) {
+        let text = &mut self.files[span.source.0 as usize].1;
+        let hidden: String = text[span.range()]
+            .bytes()
+            .map(|byte| if byte == b'\n' { '\n' } else { '*' })
+            .collect();
+        text.replace_range(span.range(), &hidden);
+    }
+
     pub fn ids(&self) -> impl Iterator<Item = SourceId> + use<> {
         (0..u32::try_from(self.files.len()).unwrap_or(u32::MAX)).map(SourceId)
     }

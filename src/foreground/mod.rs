@@ -2,8 +2,68 @@
 //!
 //! Refuses: touching the machine that it runs on.
 
+pub mod closures;
+pub mod connect;
+pub mod contexts;
+pub mod identity;
 pub mod overlay;
+pub mod prepare;
+mod prove;
+pub mod servers;
 pub mod services;
 pub mod state;
 pub mod summary;
 pub mod supervise;
+mod up;
+
+pub use prepare::{Prepared, prepare};
+pub use prove::{Proof, prove, summarise};
+pub use up::{Running, Talk, bring_up};
+
+use crate::diag::{Report, Sources};
+use crate::name::MachineName;
+use std::path::PathBuf;
+
+/// What the command line asks for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The domain's directory.
+    pub root: PathBuf,
+    /// None means all.
+    pub machines: Vec<MachineName>,
+    /// Default `<root>/.leafwright`.
+    pub state: Option<PathBuf>,
+}
+
+impl Request {
+    pub fn state_directory(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| self.root.join(".leafwright"))
+    }
+}
+
+/// Why the domain is not up.
+#[derive(Debug)]
+pub enum Fault {
+    /// Exit code 2.
+    Usage(String),
+    /// Exit code 1: the declarations are unsound.
+    Unsound { report: Report, sources: Box<Sources> },
+    /// Exit code 4: the world failed.
+    World(anyhow::Error),
+}
+
+impl Fault {
+    fn unsound(report: Report, sources: &Sources) -> Self {
+        let mut copy = Sources::default();
+        for id in sources.ids() {
+            copy.add(sources.path(id), sources.text(id));
+        }
+        Self::Unsound { report, sources: Box::new(copy) }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::World(error.into())
+    }
+}

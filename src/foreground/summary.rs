@@ -45,8 +45,8 @@ pub struct EventsRow {
 #[derive(Debug, Serialize)]
 pub struct CopiesRow {
     pub stream: String,
-    pub reached: u32,
-    pub wanted: u32,
+    pub reached: usize,
+    pub wanted: usize,
     pub machines: Vec<String>,
 }
 

@@ -4,10 +4,12 @@
 
 use crate::compile::Closure;
 use anyhow::{Context, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::OpenOptionsExt;
+#[cfg(feature = "world")]
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 /// `<digest>-<name>`
@@ -33,6 +35,39 @@ pub fn write_content(closure: &Closure, manifest: &str, directory: &Path) -> Res
     Ok(())
 }
 
+/// Paths below `directory` that are missing, too many, or other than the closure says; sorted.
+pub fn differences(closure: &Closure, manifest: &str, directory: &Path) -> Result<Vec<String>> {
+    let files = closure.artefacts.iter().map(|artefact| (artefact.path.as_str(), artefact.bytes.as_slice()));
+    let wanted: BTreeMap<&str, &[u8]> = files.chain([("manifest.json", manifest.as_bytes())]).collect();
+    let mut differing: BTreeSet<String> = BTreeSet::new();
+    for (path, bytes) in &wanted {
+        if !fs::read(directory.join(path)).is_ok_and(|there| there == *bytes) {
+            differing.insert((*path).to_owned());
+        }
+    }
+    let mut present = Vec::new();
+    list(directory, "", &mut present)?;
+    differing.extend(present.into_iter().filter(|path| !wanted.contains_key(path.as_str())));
+    Ok(differing.into_iter().collect())
+}
+
+fn list(directory: &Path, below: &str, found: &mut Vec<String>) -> Result<()> {
+    if !directory.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))? {
+        let entry = entry?;
+        let path = format!("{below}{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), &format!("{path}/"), found)?;
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(feature = "world")]
 /// Puts the closure into the store, if it is not there, and returns its directory. One syncfs for all of its files.
 pub fn put(store: &Path, closure: &Closure, manifest: &str) -> Result<PathBuf> {
     let target = store.join(directory_name(closure));
@@ -52,6 +87,7 @@ pub fn put(store: &Path, closure: &Closure, manifest: &str) -> Result<PathBuf> {
     Ok(target)
 }
 
+#[cfg(feature = "world")]
 /// Makes `link` point at `target` in one step.
 pub fn switch(link: &Path, target: &Path) -> Result<()> {
     let beside = link.with_extension("new");

@@ -2,11 +2,27 @@
 //!
 //! Refuses: decisions.
 
+#[cfg(feature = "world")]
 pub mod ca;
 pub mod closure;
+#[cfg(feature = "world")]
+pub mod fake;
+#[cfg(feature = "world")]
+pub mod jetstream;
+#[cfg(feature = "world")]
 pub mod keys;
+#[cfg(feature = "world")]
+pub mod monitor;
+#[cfg(feature = "world")]
 pub mod nats_server;
+#[cfg(feature = "world")]
 pub mod process;
+#[cfg(feature = "world")]
 mod provision;
+#[cfg(feature = "world")]
+pub mod world;
 
+#[cfg(feature = "world")]
 pub use provision::provision;
+#[cfg(feature = "world")]
+pub use world::World;

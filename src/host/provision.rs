@@ -5,25 +5,19 @@ use super::keys::{KeyId, KeyStore};
 use crate::identity::jwt::Signer;
 use crate::identity::{self, Certificate, Material, PublicIdentity, Signers, Wanted};
 use crate::name::MachineName;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 /// Makes the keys that are missing in the store, signs what is new or changed, keeps the rest to the byte.
 /// Called again with its own result and the same wishes, it returns an equal identity.
 pub fn provision(store: &KeyStore, wanted: &Wanted, before: Option<&PublicIdentity>, now: OffsetDateTime) -> Result<PublicIdentity> {
+    if let Some(before) = before {
+        refuse_other_store(store, before)?;
+    }
     let operator = store.nkey_or_new(&KeyId::Operator)?;
     let system_account = store.nkey_or_new(&KeyId::SystemAccount)?;
     let account = store.nkey_or_new(&KeyId::Account)?;
-    if let Some(before) = before {
-        anyhow::ensure!(
-            before.operator.key == operator.public(),
-            "the key store {} belongs to another domain: its operator is {}, this domain's is {}",
-            store.root().display(),
-            operator.public(),
-            before.operator.key,
-        );
-    }
     let mut users = BTreeMap::new();
     for user in wanted.users.keys() {
         let key = store.nkey_or_new(&KeyId::User(user.clone())).with_context(|| format!("the key of {user}"))?;
@@ -35,6 +29,24 @@ pub fn provision(store: &KeyStore, wanted: &Wanted, before: Option<&PublicIdenti
     let signers = Signers { operator: &operator, system_account: &system_account, account: &account };
     let material = Material { users, ca: authority.pem().to_owned(), certificates };
     Ok(identity::sign(wanted, signers, material, before))
+}
+
+/// Before anything is made in it: three keys speak for the whole domain, and new ones would cut all machines off.
+fn refuse_other_store(store: &KeyStore, before: &PublicIdentity) -> Result<()> {
+    let known = [
+        (KeyId::Operator, &before.operator.key),
+        (KeyId::SystemAccount, &before.system_account.key),
+        (KeyId::Account, &before.account.key),
+    ];
+    for (id, key) in known {
+        let found = store.nkey(&id)?.map(|found| found.public());
+        if found.as_ref() != Some(key) {
+            let found = found.map_or("nothing".to_owned(), |found| found.to_string());
+            let store = store.root().display();
+            bail!("the key store {store} is not this domain's: `{id}` must be the private half of {key}, and it holds {found}");
+        }
+    }
+    Ok(())
 }
 
 fn certificates(

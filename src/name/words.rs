@@ -139,8 +139,9 @@ fn label(what: &str, text: &str) -> Result<(), Fault> {
         return Err(if mended.is_empty() { fault } else { fault.help(format!("write `{mended}`")) });
     }
     if text.starts_with('-') || text.ends_with('-') {
-        return Err(Fault::new(format!("{what} cannot begin or end with `-`"))
-            .help(format!("write `{}`", text.trim_matches('-'))));
+        let fault = Fault::new(format!("{what} cannot begin or end with `-`"));
+        let mended = text.trim_matches('-');
+        return Err(if mended.is_empty() { fault } else { fault.help(format!("write `{mended}`")) });
     }
     Ok(())
 }

@@ -8,5 +8,225 @@ pub mod schemas;
 pub mod contracts;
 pub mod events;
 pub mod rules;
+pub mod types;
+pub mod val;
+
+mod cluster;
+mod codes;
+mod core;
+mod evaluate;
+mod expr;
+mod fit;
+mod layers;
+mod machine;
+mod modules;
+mod references;
+mod schema;
 
 pub use model::*;
+
+use crate::declare::{self, Body, Declared, Module};
+use crate::diag::{Checked, Report, Span};
+use crate::name::{AccountName, MachineName, ModuleName, ServiceName, SubjectPattern, ZoneName};
+use expr::Expressions;
+use grammar::Grammar;
+use layers::Ground;
+use machine::{Base, Subject};
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Resolves a whole domain; all machines in parallel.
+pub fn domain(declared: &Declared) -> Checked<Domain> {
+    let mut report = Report::default();
+    // Without a domain there is nothing to resolve; `declare` has said so.
+    let Some(domain) = &declared.domain else { return Checked::new(None, report) };
+    let resolved = whole(domain, declared, &mut report);
+    let report = report.sorted();
+    Checked::new(resolved.filter(|_| !report.has_errors()), report)
+}
+
+/// The domain, as far as it could be resolved; whoever goes on looks at the report first.
+fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> Option<Domain> {
+    references::check(domain, declared, report);
+    let plans = Plans::of(declared, domain, None, report);
+    let machines = plans.machines(report);
+    let cluster = plans.cluster(report);
+    let grammar = taken(Grammar::of(domain), report);
+    let linked = grammar.as_ref().and_then(|grammar| taken(contracts::link(declared, grammar, &running(&machines)), report));
+    let (messages, services) = linked.unwrap_or_default();
+    let events = taken(events::compile(declared, &messages), report).unwrap_or_default();
+    Some(Domain {
+        name: domain.name.value.clone(),
+        dns: domain.dns.value.clone(),
+        account: account(domain),
+        cluster,
+        machines,
+        messages,
+        services,
+        people: declared.people.values().map(person).collect(),
+        roles: domain.roles.values().map(role).collect(),
+        events,
+        domain_events: domain.events.iter().map(|set| set.value.clone()).collect(),
+        spaces: grammar?.spaces(),
+        origin: domain.name.span,
+    })
+}
+
+/// The account as declared, or the domain's name in upper case.
+fn account(domain: &declare::Domain) -> AccountName {
+    let upper = || AccountName::parse(&domain.name.value.as_str().to_uppercase()).ok();
+    let declared = domain.account.as_ref().map(|account| account.value.clone());
+    // A domain name is a DNS label, and every label in upper case is an account name.
+    declared.or_else(upper).unwrap_or_else(|| unreachable!("a label in upper case is an account name"))
+}
+
+fn person(person: &declare::Person) -> (crate::name::PersonName, Person) {
+    let resolved = Person {
+        name: person.name.clone(),
+        nkey: person.nkey.as_ref().map(|nkey| nkey.value.clone()),
+        roles: person.roles.iter().map(|role| role.value.clone()).collect(),
+        ssh: person.ssh.iter().map(|key| key.value.to_string()).collect(),
+        origin: Span::new(person.source, 0..0),
+    };
+    (person.name.clone(), resolved)
+}
+
+fn role(role: &declare::Role) -> (crate::name::RoleName, Role) {
+    let patterns = |patterns: &[crate::diag::Spanned<SubjectPattern>]| patterns.iter().map(|p| p.value.clone()).collect();
+    let name = role.name.value.clone();
+    (name.clone(), Role { name, publish: patterns(&role.publish), subscribe: patterns(&role.subscribe) })
+}
+
+/// The value, and its report with the others.
+fn taken<T>(checked: Checked<T>, report: &mut Report) -> Option<T> {
+    report.absorb(checked.report);
+    checked.value
+}
+
+/// For each contract, the machines on which a service with it runs.
+fn running(machines: &[Arc<Machine>]) -> BTreeMap<ServiceName, Vec<MachineName>> {
+    let mut running: BTreeMap<ServiceName, Vec<MachineName>> = BTreeMap::new();
+    for machine in machines {
+        for service in machine.options.services.values() {
+            let names = running.entry(service.contract.clone()).or_default();
+            if names.last() != Some(&machine.name) {
+                names.push(machine.name.clone());
+            }
+        }
+    }
+    running
+}
+
+/// Everything that is worked out once: option trees and expressions.
+struct Plans<'a> {
+    declared: &'a Declared,
+    domain: &'a declare::Domain,
+    /// Only this machine, or all.
+    only: Option<&'a MachineName>,
+    closures: BTreeMap<Vec<&'a ModuleName>, Vec<&'a Module>>,
+    schemas: BTreeMap<Vec<&'a ModuleName>, schema::Schema>,
+    expressions: Expressions,
+}
+
+impl<'a> Plans<'a> {
+    fn of(declared: &'a Declared, domain: &'a declare::Domain, only: Option<&'a MachineName>, report: &mut Report) -> Self {
+        let mut closures: BTreeMap<Vec<&ModuleName>, Vec<&Module>> = BTreeMap::new();
+        for machine in declared.machines.values().filter(|machine| only.is_none_or(|name| machine.name == *name)) {
+            let key: Vec<&ModuleName> = machine.configuration.iter().map(|module| &module.value).collect();
+            match closures.get(&key) {
+                // Unknown modules are reported at every machine that names them.
+                Some(closure) if key.iter().all(|name| closure.iter().any(|module| module.name == **name)) => {}
+                _ => {
+                    closures.insert(key, modules::closure(&machine.configuration, declared, report));
+                }
+            }
+        }
+        let schemas = closures.iter().map(|(key, closure)| (key.clone(), modules::schema(closure, declared, report))).collect();
+        let mut plans = Self { declared, domain, only, closures, schemas, expressions: Expressions::default() };
+        plans.expressions = plans.parse();
+        plans
+    }
+
+    /// Every expression of every body and default, each text once.
+    fn parse(&self) -> Expressions {
+        let mut texts = BTreeSet::new();
+        let mut conditions = BTreeSet::new();
+        let schemas = self.schemas.values().chain([&*core::MACHINE_OPTIONS, &*core::CLUSTER_OPTIONS]);
+        for decl in schemas.flat_map(schema::Schema::all) {
+            expr::of_decl(&decl, &mut texts);
+        }
+        let texts_owned: Vec<Box<str>> = texts.into_iter().collect();
+        let mut texts: BTreeSet<&str> = texts_owned.iter().map(|text| &**text).collect();
+        for body in self.bodies() {
+            expr::of_body(body, &mut texts, &mut conditions);
+        }
+        Expressions::parse(texts, conditions)
+    }
+
+    fn bodies(&self) -> impl Iterator<Item = &'a Body> {
+        let Self { declared, domain, .. } = *self;
+        [&domain.body]
+            .into_iter()
+            .chain(domain.zones.values().map(|zone| &zone.body))
+            .chain(domain.clusters.values().map(|cluster| &cluster.body))
+            .chain(declared.modules.values().map(|module| &module.body))
+            .chain(declared.hardware.values().map(|hardware| &hardware.body))
+            .chain(declared.machines.values().map(|machine| &machine.body))
+                }
+
+    fn ground<'s>(&'s self, schema: &'s schema::Schema) -> Ground<'s> {
+        Ground { schema, declared: self.declared, expressions: &self.expressions }
+    }
+
+    fn machines(&self, report: &mut Report) -> Vec<Arc<Machine>> {
+        let mut bases: BTreeMap<BaseKey<'_>, Base<'_>> = BTreeMap::new();
+        let mut subjects = vec![];
+        for machine in self.declared.machines.values().filter(|machine| self.only.is_none_or(|name| machine.name == *name)) {
+            let Some(followed) = references::follow(machine, self.domain, self.declared, report) else { continue };
+            let modules: Vec<&ModuleName> = machine.configuration.iter().map(|module| &module.value).collect();
+            let key = (modules, followed.zone.name.value.clone(), followed.hardware.name.clone());
+            let closure = &self.closures[&key.0];
+            if !key.0.iter().all(|name| closure.iter().any(|module| module.name == **name)) {
+                continue;
+            }
+            if !bases.contains_key(&key) {
+                let ground = self.ground(&self.schemas[&key.0]);
+                let base = machine::base(ground, closure.clone(), self.domain, followed.zone, followed.hardware, report);
+                bases.insert(key.clone(), base);
+            }
+            subjects.push((machine, followed, key));
+        }
+        let bases = &bases;
+        let resolved: Vec<(Option<Arc<Machine>>, Report)> = subjects
+            .into_par_iter()
+            .map_init(expr::interpreter, |interpreter, (machine, followed, key)| {
+                let subject = Subject {
+                    machine,
+                    foreground: self.declared.foreground.get(&machine.name),
+                    domain: self.domain,
+                    cluster: self.domain.clusters.values().next(),
+                    followed,
+                    base: &bases[&key],
+                };
+                let mut report = Report::default();
+                let resolved = machine::resolve(&subject, interpreter, &mut report).map(Arc::new);
+                (resolved, report)
+            })
+            .collect();
+        let mut machines = vec![];
+        for (machine, found) in resolved {
+            machines.extend(machine);
+            report.absorb(found);
+        }
+        machines
+    }
+
+    fn cluster(&self, report: &mut Report) -> Option<Cluster> {
+        let cluster = self.domain.clusters.values().next()?;
+        cluster::resolve(cluster, self.domain, self.ground(&core::CLUSTER_OPTIONS), report)
+    }
+}
+
+/// What makes machines alike.
+type BaseKey<'a> = (Vec<&'a ModuleName>, ZoneName, MachineName);

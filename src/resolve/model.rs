@@ -74,6 +74,8 @@ pub struct Machine {
     /// All modules, imports first, each once.
     pub modules: Vec<ModuleName>,
     pub options: Options,
+    /// Templates of its modules: file name → text. Shared by machines with the same modules.
+    pub templates: Arc<BTreeMap<Box<str>, Arc<str>>>,
     /// Where each option's value was written.
     pub origins: Origins,
     /// The machine's file.
@@ -85,6 +87,8 @@ pub struct Machine {
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
     pub places: Arc<BTreeMap<Box<str>, Span>>,
+    /// The same, of the layers that machines share; `places` speaks first.
+    pub base: Arc<BTreeMap<Box<str>, Span>>,
     pub fallback: Option<Span>,
 }
 
@@ -93,7 +97,7 @@ impl Origins {
     pub fn of(&self, path: &str) -> Option<Span> {
         let mut path = path;
         loop {
-            if let Some(span) = self.places.get(path) {
+            if let Some(span) = self.places.get(path).or_else(|| self.base.get(path)) {
                 return Some(*span);
             }
             match path.rfind('.') {

@@ -1,7 +1,7 @@
 //! Small desired states, built by hand.
 
 use leafwright::compile::desired::{Desired, DesiredServer, Objects, Seed, SeedTarget};
-use leafwright::compile::jetstream::{ConsumerConfig, Placement, Republish, StreamConfig, StreamSource, SubjectTransform};
+use leafwright::compile::jetstream::{ConsumerConfig, External, Placement, Republish, StreamConfig, StreamSource, SubjectTransform};
 use leafwright::diag::{SourceId, Span};
 use leafwright::name::{EventSetName, MachineName, StreamName, Subject};
 use leafwright::plan::{ObservedStream, Scope};
@@ -114,4 +114,31 @@ pub fn full_consumer() -> ConsumerConfig {
         metadata: BTreeMap::from([("a".into(), "b".into())]),
         ..consumer("c")
     }
+}
+
+/// The domain of the tests: leaf `thermo` with a seed, cluster `hub` that aggregates it, a keeper on `office`.
+pub fn meadow() -> Desired {
+    let source = |name: &str, domain: Option<&str>| StreamSource {
+        name: name.into(),
+        opt_start_seq: 0,
+        filter_subject: String::new(),
+        subject_transforms: vec![],
+        external: domain.map(|domain| External { api: format!("$JS.{domain}.API"), deliver: String::new() }),
+    };
+    let mut events = stream("EVT-thermo", &["evt.meadow.>"]);
+    events.sources = vec![source("SEED-thermo-start", None)];
+    let thermo = Objects {
+        streams: vec![events, stream("SEED-thermo-start", &["seed.thermo.start.>"])],
+        seeds: seeds("start", "SEED-thermo-start", "seed.thermo.start", 3),
+        ..Objects::default()
+    };
+    let keeper = StreamConfig { mirror: Some(source("EVT", Some("hub"))), ..stream("KEEP-EVT", &[]) };
+    let office = Objects { streams: vec![keeper], ..Objects::default() };
+    let aggregate = StreamConfig { sources: vec![source("EVT-thermo", Some("thermo"))], ..stream("EVT", &[]) };
+    let cluster = Objects {
+        streams: vec![aggregate],
+        consumers: vec![(StreamName::parse("EVT").unwrap(), consumer("web"))],
+        ..Objects::default()
+    };
+    desired(vec![leaf("thermo", thermo), leaf("office", office)], Some(("hub", "oak", cluster)))
 }

@@ -31,8 +31,8 @@ struct List {
 }
 
 pub async fn run(bus: &Bus) -> Result<()> {
-    // systemd makes this directory and names it (`StateDirectory=`); `leafwright up` does the same.
-    let directory = bus::variable("STATE_DIRECTORY")?;
+    // systemd makes this directory and names it (`StateDirectory=`); without systemd it is where the service was started.
+    let directory = bus::variable("STATE_DIRECTORY").unwrap_or_else(|_| ".".into());
     let list = Mutex::new(open(Path::new(&directory))?);
     let (commands, events) = (bus::feed("COMMANDS")?, bus::feed("EVENTS")?);
     tokio::try_join!(

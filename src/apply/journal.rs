@@ -1,0 +1,99 @@
+//! What was begun, what was done, what failed: JSON lines, each synced before anything goes on.
+//!
+//! Refuses: being the truth about the world. It says what was done; what is there is observed.
+
+use crate::plan::Plan;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "lowercase")]
+pub enum Entry {
+    /// A run begins: which plan, against what.
+    Begin { format: u32, plan: String, parent: String, steps: usize },
+    Step { id: String },
+    Done { id: String },
+    Failed { id: String, error: String },
+    End,
+}
+
+/// The version of the journal's lines.
+const FORMAT: u32 = 1;
+
+/// An append-only file. A line that was torn by a crash is cut off when it is opened again.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    entries: Vec<Entry>,
+}
+
+impl Journal {
+    pub fn open(path: &Path) -> Result<Self> {
+        let say = || format!("cannot open the journal {}", path.display());
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).with_context(say)?;
+        }
+        let mut file = File::options().read(true).append(true).create(true).open(path).with_context(say)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).with_context(say)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        if whole < text.len() {
+            file.set_len(whole as u64).with_context(say)?;
+            file.seek(SeekFrom::End(0)).with_context(say)?;
+        }
+        let lines = text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let entries = lines.map(serde_json::from_slice).collect::<Result<_, _>>();
+        let entries = entries.with_context(|| format!("the journal {} has a line that is none of its own", path.display()))?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            File::open(parent).and_then(|parent| parent.sync_all()).with_context(say)?;
+        }
+        Ok(Self { file, entries })
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Ids of the steps that were ever done: what tells a loss from something new.
+    pub fn made(&self) -> BTreeSet<String> {
+        self.entries.iter().filter_map(|entry| if let Entry::Done { id } = entry { Some(id.clone()) } else { None }).collect()
+    }
+
+    /// Did the last run stop before its end?
+    pub fn is_unfinished(&self) -> bool {
+        self.entries.last().is_some_and(|entry| *entry != Entry::End)
+    }
+
+    pub fn begin(&mut self, plan: &Plan) -> Result<()> {
+        self.write(Entry::Begin { format: FORMAT, plan: plan.digest(), parent: plan.parent.clone(), steps: plan.steps.len() })
+    }
+
+    pub fn step(&mut self, id: &str) -> Result<()> {
+        self.write(Entry::Step { id: id.to_owned() })
+    }
+
+    pub fn done(&mut self, id: &str) -> Result<()> {
+        self.write(Entry::Done { id: id.to_owned() })
+    }
+
+    pub fn failed(&mut self, id: &str, error: &str) -> Result<()> {
+        self.write(Entry::Failed { id: id.to_owned(), error: error.to_owned() })
+    }
+
+    pub fn end(&mut self) -> Result<()> {
+        self.write(Entry::End)
+    }
+
+    fn write(&mut self, entry: Entry) -> Result<()> {
+        let mut line = serde_json::to_vec(&entry)?;
+        line.push(b'\n');
+        self.file.write_all(&line).context("cannot write the journal")?;
+        self.file.sync_data().context("cannot sync the journal")?;
+        self.entries.push(entry);
+        Ok(())
+    }
+}

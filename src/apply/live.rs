@@ -1,0 +1,141 @@
+//! The real world of an apply: closures through whoever keeps them, JetStream through one connection a scope, events through the seeder.
+//!
+//! Refuses: leaving a scope out. What it has no connection to fails, and so does what does not answer.
+
+use crate::compile::jetstream::{ConsumerConfig, StreamConfig};
+use crate::compile::{Desired, Seed};
+use crate::host::World;
+use crate::host::jetstream::JetStream;
+use crate::host::monitor::require_version;
+use crate::host::world::Load;
+use crate::name::{EventSetName, MachineName};
+use crate::plan::{self, Observed, ObservedObjects, ObservedServer, Scope, StoredSeed};
+use crate::seed::{self, Depth, SeedError};
+use anyhow::{Context, Result};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many scopes are observed at once.
+const AT_ONCE: usize = 64;
+
+/// Where closures are kept: a machine's own store, a state directory, a root directory.
+pub trait Closures: Send {
+    /// The digest of the closure that is current.
+    fn current(&self, machine: &MachineName) -> Result<Option<String>>;
+    /// Puts the closure with this digest into place and makes it current.
+    fn write(&mut self, machine: &MachineName, digest: &str) -> Result<()>;
+}
+
+/// Told while events are loaded.
+pub type SeedProgress<'a> = Box<dyn FnMut(&EventSetName, seed::Progress) + Send + 'a>;
+
+pub struct Live<'a, C> {
+    pub desired: &'a Desired,
+    pub closures: C,
+    /// One for each scope of the desired state, as its provisioner.
+    pub jetstreams: BTreeMap<Scope, JetStream>,
+    /// From the journal.
+    pub made: BTreeSet<String>,
+    pub progress: SeedProgress<'a>,
+}
+
+impl<C: Closures> Live<'_, C> {
+    fn jetstream(&self, on: &Scope) -> Result<JetStream> {
+        self.jetstreams.get(on).cloned().with_context(|| format!("there is no connection to {}", name(on)))
+    }
+
+    fn seed(&self, on: &Scope, set: &EventSetName) -> Result<&Seed> {
+        let objects = plan::scopes(self.desired).find(|(scope, _)| scope == on).map(|(_, objects)| objects);
+        let seed = objects.and_then(|objects| objects.seeds.iter().find(|seed| seed.set == *set));
+        seed.with_context(|| format!("event set {set} is not declared for {}", name(on)))
+    }
+}
+
+impl<C: Closures> World for Live<'_, C> {
+    async fn observe(&mut self) -> Result<Observed> {
+        let mut observed = Observed { made: self.made.clone(), ..Observed::default() };
+        for machine in self.desired.servers.keys() {
+            let closure = self.closures.current(machine)?;
+            observed.servers.insert(machine.clone(), ObservedServer { closure });
+        }
+        let mut looks = Vec::new();
+        for (scope, objects) in plan::scopes(self.desired) {
+            // Before the servers run there are closures to compare and nothing else.
+            let nothing = objects.streams.is_empty() && objects.consumers.is_empty() && objects.seeds.is_empty();
+            if nothing && !self.jetstreams.contains_key(&scope) {
+                continue;
+            }
+            looks.push(look(self.jetstream(&scope)?, scope, objects.seeds.clone()));
+        }
+        let seen: Vec<Seen> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+        for Seen { scope, objects, seeds } in seen {
+            observed.seeds.extend(seeds.into_iter().map(|(set, stored)| ((scope.clone(), set), stored)));
+            observed.objects.insert(scope, objects);
+        }
+        Ok(observed)
+    }
+
+    async fn write_closure(&mut self, machine: &MachineName, digest: &str) -> Result<()> {
+        self.closures.write(machine, digest)
+    }
+
+    async fn create_stream(&mut self, on: &Scope, config: &StreamConfig) -> Result<()> {
+        Ok(self.jetstream(on)?.create_stream(config).await?)
+    }
+
+    async fn update_stream(&mut self, on: &Scope, config: &StreamConfig) -> Result<()> {
+        Ok(self.jetstream(on)?.update_stream(config).await?)
+    }
+
+    async fn create_consumer(&mut self, on: &Scope, stream: &str, config: &ConsumerConfig) -> Result<()> {
+        Ok(self.jetstream(on)?.create_consumer(stream, config).await?)
+    }
+
+    async fn update_consumer(&mut self, on: &Scope, stream: &str, config: &ConsumerConfig) -> Result<()> {
+        Ok(self.jetstream(on)?.update_consumer(stream, config).await?)
+    }
+
+    async fn load_events(&mut self, on: &Scope, load: Load<'_>) -> Result<()> {
+        let jetstream = self.jetstream(on)?;
+        let seed = self.seed(on, load.set)?.clone();
+        let progress = &mut self.progress;
+        seed::load(jetstream.client(), jetstream.prefix(), &seed, |at| progress(&seed.set, at)).await?;
+        Ok(())
+    }
+}
+
+/// One scope as it was seen.
+struct Seen {
+    scope: Scope,
+    objects: ObservedObjects,
+    seeds: Vec<(EventSetName, StoredSeed)>,
+}
+
+async fn look(jetstream: JetStream, scope: Scope, seeds: Vec<Seed>) -> Result<Seen> {
+    let failed = || format!("cannot observe {}", name(&scope));
+    let server = jetstream.client().server_info();
+    require_version(&server.server_name, &server.version)?;
+    let objects = jetstream.observe().await.with_context(failed)?;
+    let mut stored = Vec::new();
+    for seed in seeds.iter().filter(|seed| objects.streams.contains_key(seed.target.stream.as_str())) {
+        let count = seed::check(jetstream.client(), jetstream.prefix(), seed, Depth::Digest).await;
+        stored.push((seed.set.clone(), compared(count).with_context(failed)?));
+    }
+    Ok(Seen { scope, objects, seeds: stored })
+}
+
+fn compared(count: Result<u64, SeedError>) -> Result<StoredSeed, SeedError> {
+    match count {
+        Ok(count) => Ok(StoredSeed::Prefix(count)),
+        Err(SeedError::Longer { stored, .. }) => Ok(StoredSeed::Prefix(stored)),
+        Err(SeedError::Differs { difference, .. }) => Ok(StoredSeed::Differs(difference.number.saturating_sub(1))),
+        Err(error) => Err(error),
+    }
+}
+
+fn name(scope: &Scope) -> &str {
+    match scope {
+        Scope::Machine(machine) => machine.as_str(),
+        Scope::Cluster => "the cluster",
+    }
+}

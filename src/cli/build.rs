@@ -1,0 +1,90 @@
+//! `build`: compile to closures.
+
+use super::{Exit, WrongUsage, talk};
+use crate::compile::{Closure, Compiled, manifest};
+use crate::diag::Sources;
+use crate::host::closure;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Compile a machine to its closure: every file, unit, policy and reference, named by the digest of its content
+#[derive(clap::Args)]
+pub struct Args {
+    /// The machine, or `domain` for what belongs to no single machine
+    #[arg(value_name = "MACHINE", required_unless_present = "all", conflicts_with = "all")]
+    machine: Option<String>,
+    /// All machines and the domain, each in a directory of its name
+    #[arg(long)]
+    all: bool,
+    /// Write the content into this directory [default: print the digests alone]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Compare with what is in --out instead of writing; exit code 3 where they differ
+    #[arg(long, requires = "out")]
+    check: bool,
+}
+
+pub fn run(args: &Args, sources: &Sources) -> Result<Exit> {
+    let built = crate::judge(sources).then(|judged| crate::build(&judged));
+    let exit = talk::judge(&built.report.sorted(), sources);
+    let Some(compiled) = built.value.filter(|_| exit == Exit::Done) else { return Ok(exit) };
+    let closures = chosen(args, &compiled)?;
+    let mut exit = Exit::Done;
+    for closure in closures {
+        let out = args.out.as_deref().map(|out| if args.all { out.join(&closure.name) } else { out.to_owned() });
+        match out {
+            Some(out) if args.check => {
+                if !compare(closure, sources, &out)? {
+                    exit = Exit::Difference;
+                }
+            }
+            Some(out) => write(closure, sources, &out)?,
+            None => talk::print(&format!("{}\n", closure::directory_name(closure))),
+        }
+    }
+    Ok(exit)
+}
+
+fn chosen<'a>(args: &Args, compiled: &'a Compiled) -> Result<Vec<&'a Closure>> {
+    let all = compiled.machines.values().chain([&compiled.domain]);
+    let Some(name) = &args.machine else { return Ok(all.collect()) };
+    let found: Vec<&Closure> = all.filter(|closure| closure.name == *name).collect();
+    if found.is_empty() {
+        let known: Vec<&str> = compiled.machines.keys().map(|name| name.as_str()).collect();
+        return Err(WrongUsage(format!("there is no machine {name}; there are {}", known.join(", "))).into());
+    }
+    Ok(found)
+}
+
+/// Replaces what is there: written beside, then renamed.
+fn write(closure: &Closure, sources: &Sources, out: &Path) -> Result<()> {
+    let say = || format!("cannot write {}", out.display());
+    let occupied = out.is_dir() && !out.join("manifest.json").is_file() && fs::read_dir(out)?.next().is_some();
+    if occupied {
+        let text = format!("{} is not empty and holds no closure; name another directory with --out", out.display());
+        return Err(WrongUsage(text).into());
+    }
+    let name = out.file_name().with_context(say)?.to_string_lossy().into_owned();
+    let beside = out.with_file_name(format!(".{name}.new"));
+    if beside.exists() {
+        fs::remove_dir_all(&beside).with_context(say)?;
+    }
+    fs::create_dir_all(&beside).with_context(say)?;
+    closure::write_content(closure, &manifest(closure, sources), &beside)?;
+    if out.is_dir() {
+        fs::remove_dir_all(out).with_context(say)?;
+    }
+    fs::rename(&beside, out).with_context(say)?;
+    talk::say(&format!("{}: {} files, digest {}", out.display(), closure.artefacts.len() + 1, closure.digest));
+    Ok(())
+}
+
+/// Says what differs, one path a line; `true` where nothing does.
+fn compare(closure: &Closure, sources: &Sources, out: &Path) -> Result<bool> {
+    let differences = closure::differences(closure, &manifest(closure, sources), out)?;
+    for difference in &differences {
+        talk::print(&format!("{}\n", out.join(difference).display()));
+    }
+    Ok(differences.is_empty())
+}

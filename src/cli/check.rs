@@ -1,0 +1,42 @@
+//! `check`: judge the whole domain.
+
+use super::{Exit, talk};
+use crate::diag::{Sources, json};
+use crate::{declare, diag, resolve};
+use anyhow::Result;
+
+/// Judge the whole domain: every mistake, each with its place and a way out
+#[derive(clap::Args)]
+pub struct Args {
+    /// Findings as text on stderr, or as JSON on stdout
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+pub fn run(args: &Args, sources: &Sources) -> Result<Exit> {
+    let report = domain(sources);
+    match args.format {
+        Format::Json => {
+            talk::print(&json(&report, sources));
+            Ok(talk::verdict(&report))
+        }
+        Format::Human => {
+            let exit = talk::judge(&report, sources);
+            if report.is_empty() {
+                talk::say("the domain is sound");
+            }
+            Ok(exit)
+        }
+    }
+}
+
+/// All findings about the domain, in source order.
+fn domain(sources: &Sources) -> diag::Report {
+    declare::all(sources).then(|declared| resolve::domain(&declared)).report.sorted()
+}

@@ -1,0 +1,165 @@
+//! `up`: run machines in the foreground, no root, no systemd.
+
+use super::{Exit, WrongUsage, talk};
+use crate::apply::Progress;
+use crate::apply::live::SeedProgress;
+use crate::foreground::{self, Fault, Prepared, Proof, Request, Running, Talk, summary};
+use crate::host::nats_server;
+use crate::name::MachineName;
+use crate::plan::{Plan, render};
+use crate::seed;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Run machines here, in the foreground: real nats-servers, events loaded, services started, everything verified
+///
+/// Nothing of this machine is touched: all of it lives in the state directory and on 127.0.0.1.
+/// Naming a leaf brings the cluster with it. Ctrl-C stops everything; the state stays.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The machines to run [default: the whole domain]
+    #[arg(value_name = "MACHINE")]
+    machines: Vec<String>,
+    /// Where ports, keys, stores and logs are kept [default: .leafwright in the domain's directory]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Bring it up, load, verify, stop
+    #[arg(long)]
+    once: bool,
+    /// The summary as JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// How often the children are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+pub fn run(args: &Args, root: &Path) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    match runtime.block_on(up(args, root)) {
+        Ok(exit) => Ok(exit),
+        Err(Fault::Usage(text)) => Err(WrongUsage(text).into()),
+        Err(Fault::Unsound { report, sources }) => Ok(talk::judge(&report, &sources)),
+        Err(Fault::World(error)) => Err(error),
+    }
+}
+
+async fn up(args: &Args, root: &Path) -> Result<Exit, Fault> {
+    let began = Instant::now();
+    let mut stop = Stop::listen()?;
+    let request = request(args, root)?;
+    let program = nats_server::find(root)?;
+    let prepared = foreground::prepare(&request)?;
+    talk::judge(&prepared.report, &prepared.sources);
+    let running = tokio::select! {
+        running = foreground::bring_up(&prepared, &program, &Voice) => running?,
+        () = stop.wait() => return Err(anyhow::anyhow!("stopped before the domain was up; the next run goes on").into()),
+    };
+    let proof = tokio::select! {
+        proof = foreground::prove(&prepared) => proof,
+        () = stop.wait() => return Ok(stopped(running).await?),
+    };
+    tell(args, &prepared, &running, &proof, began)?;
+    let exit = if proof.outcome.is_sound() { Exit::Done } else { Exit::World };
+    if args.once {
+        running.family.stop().await?;
+        return Ok(exit);
+    }
+    Ok(stay(running, &mut stop).await?)
+}
+
+fn request(args: &Args, root: &Path) -> Result<Request, Fault> {
+    let name = |text: &String| MachineName::parse(text).map_err(|fault| Fault::Usage(fault.to_string()));
+    let machines = args.machines.iter().map(name).collect::<Result<_, _>>()?;
+    Ok(Request { root: root.to_owned(), machines, state: args.state.clone() })
+}
+
+/// The summary, for a person or a program.
+fn tell(args: &Args, prepared: &Prepared, running: &Running, proof: &Proof, began: Instant) -> Result<()> {
+    let summary = foreground::summarise(prepared, running, proof, began.elapsed())?;
+    if running.steps == 0 {
+        talk::say("nothing to do");
+    }
+    if !proof.outcome.is_sound() {
+        talk::say(&proof.outcome.human());
+    }
+    if args.json {
+        talk::print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
+    } else {
+        talk::print(&summary::text(&summary));
+    }
+    Ok(())
+}
+
+/// Keeps the children running until someone says stop.
+async fn stay(mut running: Running, stop: &mut Stop) -> Result<Exit> {
+    talk::say("Ctrl-C stops it");
+    loop {
+        tokio::select! {
+            () = stop.wait() => return stopped(running).await,
+            () = tokio::time::sleep(LOOK) => {
+                for news in running.family.look_after()? {
+                    talk::say(&news.0);
+                }
+            }
+        }
+    }
+}
+
+async fn stopped(running: Running) -> Result<Exit> {
+    talk::say("stopping");
+    running.family.stop().await?;
+    Ok(Exit::Done)
+}
+
+/// Ctrl-C and SIGTERM.
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// What is said on stderr while it works.
+struct Voice;
+
+impl Talk for Voice {
+    fn plan(&self, plan: &Plan) {
+        if !plan.is_empty() {
+            talk::say(&render::summary(plan));
+        }
+    }
+
+    fn progress(&self, progress: Progress<'_>, plan: &Plan) {
+        if let Progress::Done { number, of, step } = progress {
+            talk::say(&format!("  {number:>3} of {of}  {}", render::sentence(plan, step)));
+        }
+    }
+
+    fn phase(&self, text: &str) {
+        talk::say(text);
+    }
+
+    fn loading(&self) -> SeedProgress<'static> {
+        let mut bars = BTreeMap::new();
+        Box::new(move |set, progress| {
+            let bar = bars.entry(set.clone()).or_insert_with(|| seed::progress::bar(set.as_str()));
+            bar(progress);
+        })
+    }
+}
+

@@ -1,0 +1,105 @@
+//! Closures: artefacts in order, their digest, the manifest beside them, and the way from a line of an artefact back to its declaration.
+//!
+//! Refuses: two artefacts at one path, artefacts without origin, and letting an origin into the digest.
+
+use super::artefact::{Artefact, ArtefactKind, Closure, Effect};
+use super::canonical::{self, Dialect};
+use crate::diag::{Code, Diagnostic, Report, Sources, Span};
+use data_encoding::HEXLOWER;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+/// A new artefact; `lines` says for each line of the text where it was declared, if that is known so exactly.
+pub fn artefact(kind: ArtefactKind, path: impl Into<String>, text: impl Into<Vec<u8>>, origins: Vec<Span>) -> Artefact {
+    let effect = effect_of(kind);
+    Artefact { kind, path: path.into(), mode: 0o644, bytes: text.into(), origins, lines: vec![], effect }
+}
+
+/// What a change of an artefact does at most; `effects` and the planner know better for single keys.
+fn effect_of(kind: ArtefactKind) -> Effect {
+    match kind {
+        ArtefactKind::NatsServerConfig | ArtefactKind::Unit | ArtefactKind::Environment => Effect::Restart,
+        ArtefactKind::Certificate => Effect::Reload,
+        ArtefactKind::Sysusers
+        | ArtefactKind::Tmpfiles
+        | ArtefactKind::File
+        | ArtefactKind::Streams
+        | ArtefactKind::Consumers
+        | ArtefactKind::Permissions
+        | ArtefactKind::Events
+        | ArtefactKind::Credentials
+        | ArtefactKind::AccountJwt => Effect::None,
+    }
+}
+
+/// Sorts, refuses two artefacts at one path, and digests.
+pub fn close(name: impl Into<String>, mut artefacts: Vec<Artefact>, report: &mut Report) -> Closure {
+    artefacts.sort_by(|a, b| a.path.cmp(&b.path));
+    for pair in artefacts.windows(2).filter(|pair| pair[0].path == pair[1].path) {
+        let (first, second) = (origin(&pair[0]), origin(&pair[1]));
+        if let (Some(first), Some(second)) = (first, second) {
+            report.push(
+                Diagnostic::error(Code(704), second, format!("`/{}` is written twice", pair[1].path))
+                    .also(first, "it is already made of this")
+                    .help("a unit is changed by `units.\"<name>\"`, not by a file"),
+            );
+        }
+    }
+    artefacts.dedup_by(|a, b| a.path == b.path);
+    let digest = digest(&artefacts);
+    Closure { name: name.into(), artefacts, digest }
+}
+
+fn origin(artefact: &Artefact) -> Option<Span> {
+    artefact.origins.first().copied()
+}
+
+/// SHA-256 over the canonical form: for each artefact in the order of paths its path, mode and bytes, each behind its length.
+fn digest(artefacts: &[Artefact]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"leafwright closure 1\n");
+    let mut put = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    for artefact in artefacts {
+        put(artefact.path.as_bytes());
+        put(&artefact.mode.to_be_bytes());
+        put(&artefact.bytes);
+    }
+    HEXLOWER.encode(&hash.finalize())
+}
+
+pub fn digest_of(bytes: &[u8]) -> String {
+    HEXLOWER.encode(&Sha256::digest(bytes))
+}
+
+/// `manifest.json`: what is in the closure and where it comes from. Written beside the artefacts, outside the digest.
+pub fn manifest(closure: &Closure, sources: &Sources) -> String {
+    let artefacts = closure.artefacts.iter().map(|artefact| {
+        let mut origins: Vec<_> = artefact.origins.iter().map(|span| sources.place(*span)).collect();
+        origins.sort();
+        origins.dedup();
+        json!({
+            "kind": artefact.kind,
+            "path": artefact.path,
+            "mode": format!("{:04o}", artefact.mode),
+            "digest": digest_of(&artefact.bytes),
+            "effect": artefact.effect,
+            "origins": origins.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    });
+    let value = json!({
+        "format": 1,
+        "name": closure.name,
+        "digest": closure.digest,
+        "artefacts": artefacts.collect::<Vec<_>>(),
+    });
+    canonical::print(&value, Dialect::Json).map(|printed| printed.text).unwrap_or_default()
+}
+
+/// The declaration that caused a line of an artefact (lines count from 1), for faults that nats-server or systemd found there.
+pub fn blame(artefact: &Artefact, line: u32) -> Option<Span> {
+    let at = usize::try_from(line).unwrap_or(0).checked_sub(1);
+    at.and_then(|at| artefact.lines.get(at).copied()).or_else(|| origin(artefact))
+}

@@ -1,0 +1,71 @@
+//! References to secrets: what each is called, where it is found, who reads it. Never a secret.
+//!
+//! Refuses: bytes of any kind of key.
+
+use super::canonical::{self, Dialect};
+use super::units;
+use crate::name::ServiceName;
+use crate::resolve::{Link, Machine, Part};
+use serde::Serialize;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Credential {
+    pub name: String,
+    /// Absolute path on the machine.
+    pub path: String,
+    pub mode: &'static str,
+    pub owner: &'static str,
+    /// Units that read it.
+    pub readers: Vec<String>,
+    pub what: &'static str,
+}
+
+/// Beside the hub credential: `/etc/leafwright/credentials` unless the declarations say otherwise.
+fn directory(machine: &Machine) -> &str {
+    let file = machine.options.leaf.credentials.as_str();
+    file.rsplit_once('/').map_or("/etc/leafwright/credentials", |(directory, _)| directory)
+}
+
+/// Where the seed of a service's key lies on the machine.
+pub fn service_file(machine: &Machine, service: &ServiceName) -> String {
+    format!("{}/service-{service}.nk", directory(machine))
+}
+
+pub fn of_machine(machine: &Machine, has_cluster: bool) -> Vec<Credential> {
+    let options = &machine.options;
+    let mut all = vec![];
+    let server = |name: &str, path: &str, what| Credential {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        mode: "0400",
+        owner: "nats",
+        readers: vec![units::NATS.to_owned()],
+        what,
+    };
+    match machine.part {
+        Part::Member if options.cluster.link == Link::Tls || options.leaf.link == Link::Tls => {
+            all.push(server("server.key", &options.cluster.key, "the private key of this server's certificate"));
+        }
+        Part::Leaf if has_cluster => {
+            all.push(server("leaf.creds", &options.leaf.credentials, "the credential of this leaf on the cluster"));
+        }
+        Part::Member | Part::Leaf => {}
+    }
+    if machine.part == Part::Leaf {
+        all.extend(options.services.keys().map(|service| Credential {
+            name: format!("service-{service}.nk"),
+            path: service_file(machine, service),
+            mode: "0400",
+            owner: "root",
+            readers: vec![units::service_unit(service)],
+            what: "the seed of a service's key; systemd hands it over",
+        }));
+    }
+    all.sort();
+    all
+}
+
+pub fn print(credentials: &[Credential]) -> String {
+    let value = serde_json::to_value(credentials).unwrap_or_default();
+    canonical::print(&value, Dialect::Json).map(|printed| printed.text).unwrap_or_default()
+}

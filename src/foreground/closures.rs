@@ -1,0 +1,32 @@
+//! Where the closures of `up` lie: a store in the state directory, and one link a machine.
+//!
+//! Refuses: closures that were not compiled in this run.
+
+use super::state::State;
+use crate::apply::live::Closures;
+use crate::compile::{self, Compiled};
+use crate::diag::Sources;
+use crate::host::closure;
+use crate::name::MachineName;
+use anyhow::{Context, Result, ensure};
+
+pub struct InState<'a> {
+    pub state: &'a State,
+    pub compiled: &'a Compiled,
+    /// For the origins in the manifest.
+    pub sources: &'a Sources,
+}
+
+impl Closures for InState<'_> {
+    fn current(&self, machine: &MachineName) -> Result<Option<String>> {
+        Ok(self.state.current(machine.as_str()))
+    }
+
+    fn write(&mut self, machine: &MachineName, digest: &str) -> Result<()> {
+        let content = self.compiled.machines.get(machine).with_context(|| format!("{machine} was not compiled"))?;
+        ensure!(content.digest == digest, "the plan is about another closure of {machine}");
+        let manifest = compile::manifest(content, self.sources);
+        let placed = closure::put(&self.state.store(), content, &manifest)?;
+        closure::switch(&self.state.machine(machine.as_str()).join("current"), &placed)
+    }
+}

@@ -1,0 +1,113 @@
+//! From the domain's text to everything that `up` needs before the first process: resolved, compiled, with ports and keys.
+//!
+//! Refuses: starting anything.
+
+use super::identity;
+use super::overlay;
+use super::state::{self, State};
+use super::{Fault, Request};
+use crate::compile::{self, Compiled};
+use crate::declare::{self, Declared};
+use crate::diag::{Checked, Report, Sources};
+use crate::host::keys::KeyStore;
+use crate::identity::PublicIdentity;
+use crate::name::MachineName;
+use crate::resolve::{self, Domain, Part};
+use crate::load;
+use anyhow::Result;
+use std::fs;
+use std::path::Path;
+
+/// All that is known before the first process starts.
+pub struct Prepared {
+    pub sources: Sources,
+    /// Warnings; errors never come this far.
+    pub report: Report,
+    pub domain: Domain,
+    pub machines: Vec<MachineName>,
+    pub state: State,
+    pub store: KeyStore,
+    pub identity: PublicIdentity,
+    /// With the `desired` of the machines that are to run, and of no others.
+    pub compiled: Compiled,
+}
+
+/// Reads, judges and compiles the domain twice: as declared, to learn who is there, and with the `<foreground>` layer.
+pub fn prepare(request: &Request) -> Result<Prepared, Fault> {
+    let texts = load::domain(&request.root)?;
+    let mut sources = without_identity(&texts);
+    let declared = judged(declare::all(&sources), &sources)?;
+    let plain = judged(resolve::domain(&declared), &sources)?;
+    let machines = chosen(&plain, &request.machines)?;
+    let state = State::open(&request.state_directory(), plain.name.as_str())?;
+    for machine in &machines {
+        state.prepare(machine.as_str())?;
+    }
+    add_generated(&mut sources, &plain, &machines, &state)?;
+    let declared = judged(declare::all(&sources), &sources)?;
+    let Checked { value, report } = resolve::domain(&declared);
+    let domain = judged(Checked { value, report: report.clone() }, &sources)?;
+    let before = public_identity(&declared, &sources)?;
+    let (store, identity) = identity::provide(&state, &domain, before.as_ref())?;
+    identity::place(&state, &store, &identity, &machines)?;
+    let mut compiled = judged(compile::domain(&domain, &identity), &sources)?;
+    compiled.desired.servers.retain(|machine, _| machines.contains(machine));
+    Ok(Prepared { sources, report, domain, machines, state, store, identity, compiled })
+}
+
+/// The value, or the findings that stand in its way.
+fn judged<T>(checked: Checked<T>, sources: &Sources) -> Result<T, Fault> {
+    match checked.value {
+        Some(value) if !checked.report.has_errors() => Ok(value),
+        _ => Err(Fault::unsound(checked.report, sources)),
+    }
+}
+
+fn public_identity(declared: &Declared, sources: &Sources) -> Result<Option<PublicIdentity>, Fault> {
+    declared.identity.as_ref().map(|identity| judged(crate::identity::from_declared(identity), sources)).transpose()
+}
+
+/// The domain's real identity has no part in the foreground.
+fn without_identity(texts: &Sources) -> Sources {
+    let mut sources = Sources::default();
+    for id in texts.ids().filter(|id| !texts.path(*id).starts_with("identity/")) {
+        sources.add(texts.path(id), texts.text(id));
+    }
+    sources
+}
+
+/// The layer of ports and directories, and the throwaway identity of last time.
+fn add_generated(sources: &mut Sources, plain: &Domain, machines: &[MachineName], state: &State) -> Result<()> {
+    let ports = state.ports(&overlay::ports_wanted(plain, machines))?;
+    let text = overlay::text(plain, machines, &ports, state.root());
+    state::write(&state.root().join("foreground.toml"), text.as_bytes(), 0o600)?;
+    sources.add(overlay::SOURCE, text);
+    add_files(sources, &state.root().join(identity::DIRECTORY), identity::DIRECTORY)
+}
+
+fn add_files(sources: &mut Sources, directory: &Path, path: &str) -> Result<()> {
+    let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
+    let mut entries: Vec<_> = entries.collect::<Result<_, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = format!("{path}/{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() {
+            add_files(sources, &entry.path(), &path)?;
+        } else {
+            sources.add(path, fs::read_to_string(entry.path())?);
+        }
+    }
+    Ok(())
+}
+
+/// The machines that were named, and the cluster with them; all if none was named.
+fn chosen(domain: &Domain, named: &[MachineName]) -> Result<Vec<MachineName>, Fault> {
+    for name in named {
+        if !domain.machines.iter().any(|machine| machine.name == *name) {
+            let known: Vec<&str> = domain.machines.iter().map(|machine| machine.name.as_str()).collect();
+            return Err(Fault::Usage(format!("there is no machine {name}; there are {}", known.join(", "))));
+        }
+    }
+    let wanted = |machine: &resolve::Machine| named.is_empty() || machine.part == Part::Member || named.contains(&machine.name);
+    Ok(domain.machines.iter().filter(|machine| wanted(machine)).map(|machine| machine.name.clone()).collect())
+}

@@ -1,0 +1,103 @@
+//! The flow of `up`, after everything is compiled: closures → servers → links → plan → apply → services.
+//!
+//! Refuses: hiding a half success. What fails is an error; what runs until then is stopped by whoever drops it.
+
+use super::supervise::Family;
+use super::closures::InState;
+use super::{Prepared, connect, servers, services};
+use crate::apply::journal::Journal;
+use crate::apply::live::{Live, SeedProgress};
+use crate::apply::{self, Progress};
+use crate::compile::Desired;
+use crate::host::jetstream::JetStream;
+use crate::host::keys::KeyId;
+use crate::host::world::World as _;
+use crate::plan::{self, Plan, Scope};
+use anyhow::{Context as _, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A domain that is up, and what was done to bring it there.
+pub struct Running {
+    pub family: Family,
+    pub handles: BTreeMap<Scope, JetStream>,
+    /// Steps that were carried out; 0 is "nothing to do".
+    pub steps: usize,
+    /// Objects that nobody declared.
+    pub undeclared: Vec<plan::Undeclared>,
+}
+
+/// What `up` says while it works.
+pub trait Talk {
+    fn plan(&self, plan: &Plan);
+    fn progress(&self, progress: Progress<'_>, plan: &Plan);
+    fn phase(&self, text: &str);
+    /// What hears of events while they are loaded.
+    fn loading(&self) -> SeedProgress<'static>;
+}
+
+/// Brings everything up. On an error all children that were started are stopped by dropping them.
+pub async fn bring_up(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk + Sync)) -> Result<Running> {
+    let desired = &prepared.compiled.desired;
+    let mut journal = Journal::open(&prepared.state.journal())?;
+    let files = reconcile(&files_of(desired), BTreeMap::new(), prepared, &mut journal, talk).await?;
+    let mut family = Family::default();
+    start_servers(prepared, nats_server, &mut family, talk).await?;
+    let handles = connect::all(&prepared.compiled, &prepared.store, &prepared.identity).await?;
+    let objects = reconcile(desired, handles.clone(), prepared, &mut journal, talk).await?;
+    start_services(prepared, &mut family)?;
+    Ok(Running { family, handles, steps: files.steps.len() + objects.steps.len(), undeclared: objects.undeclared })
+}
+
+/// Observes, plans, says so, applies.
+async fn reconcile(
+    desired: &Desired,
+    handles: BTreeMap<Scope, JetStream>,
+    prepared: &Prepared,
+    journal: &mut Journal,
+    talk: &(dyn Talk + Sync),
+) -> Result<Plan> {
+    let Prepared { state, compiled, sources, .. } = prepared;
+    let closures = InState { state, compiled, sources };
+    let mut world = Live { desired, closures, jetstreams: handles, made: journal.made(), progress: talk.loading() };
+    let observed = world.observe().await?;
+    let plan = plan::between(desired, &observed, sources);
+    talk.plan(&plan);
+    apply::run(&plan, &mut world, journal, |progress| talk.progress(progress, &plan)).await?;
+    Ok(plan)
+}
+
+/// What can be compared before a server runs: closures.
+fn files_of(desired: &Desired) -> Desired {
+    let mut files = desired.clone();
+    files.cluster = None;
+    for server in files.servers.values_mut() {
+        server.objects = Default::default();
+    }
+    files
+}
+
+async fn start_servers(prepared: &Prepared, program: &Path, family: &mut Family, talk: &(dyn Talk + Sync)) -> Result<()> {
+    let desired = &prepared.compiled.desired;
+    talk.phase("starting nats-servers");
+    for server in desired.servers.values() {
+        family.start(servers::spec(&prepared.state, server, program))?;
+    }
+    for server in desired.servers.values() {
+        servers::ready(&prepared.state, server).await?;
+    }
+    talk.phase("waiting for links");
+    servers::linked(&prepared.state, desired).await
+}
+
+fn start_services(prepared: &Prepared, family: &mut Family) -> Result<()> {
+    for server in prepared.compiled.desired.servers.values() {
+        for process in server.processes.iter().filter(|process| process.foreground) {
+            let seed = prepared.store.path(&KeyId::User(process.user.clone()));
+            let spec = services::spec(&prepared.state, &server.machine, process, &seed)
+                .with_context(|| format!("cannot start the service {} on {}", process.service, server.machine))?;
+            family.start(spec)?;
+        }
+    }
+    Ok(())
+}

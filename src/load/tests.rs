@@ -1,0 +1,55 @@
+//! The loader against real directories.
+
+use super::*;
+
+fn write(root: &Path, path: &str, bytes: &[u8]) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn paths(sources: &Sources) -> Vec<&str> {
+    sources.ids().map(|id| sources.path(id)).filter(|path| !path.starts_with(STANDARD)).collect()
+}
+
+#[test]
+fn files_come_in_path_order_and_documentation_is_left_out() {
+    let root = tempfile::tempdir().unwrap();
+    for path in ["machines/b.toml", "machines/a.toml", "contracts/deep/x.json", "domain.toml", "modules/leaf/nats.tera"] {
+        write(root.path(), path, b"");
+    }
+    write(root.path(), "machines/README.md", b"words");
+    write(root.path(), "machines/.hidden", b"\xff");
+    write(root.path(), "modules/leaf/cases/one/domain.toml", b"");
+    write(root.path(), "src/main.rs", b"");
+    let sources = domain(root.path()).unwrap();
+    let wanted = ["contracts/deep/x.json", "domain.toml", "machines/a.toml", "machines/b.toml", "modules/leaf/nats.tera"];
+    assert_eq!(paths(&sources), wanted);
+    assert!(sources.ids().all(|id| !sources.path(id).starts_with("<leafwright>/modules/leaf/")), "the root's own module shadows");
+}
+
+#[test]
+fn a_file_that_is_not_text_is_kept_with_its_place() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), "domain.toml", b"name = \"m\xff\"\n");
+    let sources = domain(root.path()).unwrap();
+    let id = sources.ids().find(|id| sources.path(*id) == "domain.toml").unwrap();
+    assert_eq!(sources.damage(id), Some(9));
+}
+
+#[test]
+fn a_link_that_leads_back_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), "contracts/deep/a.toml", b"");
+    std::os::unix::fs::symlink(root.path().join("contracts/deep"), root.path().join("contracts/deep/again")).unwrap();
+    let error = domain(root.path()).unwrap_err();
+    assert_eq!(error.to_string(), "contracts/deep/again is a link that leads back to a directory above it");
+}
+
+#[test]
+fn the_root_is_found_from_below() {
+    let at = tempfile::tempdir().unwrap();
+    write(at.path(), "domain.toml", b"");
+    write(at.path(), "machines/a.toml", b"");
+    assert_eq!(root(&at.path().join("machines")).unwrap(), at.path());
+}

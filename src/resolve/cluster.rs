@@ -1,0 +1,42 @@
+//! The domain's cluster: its options from `[clusters.<name>]`, by the same engine as a machine's.
+//!
+//! Refuses: options of machines; what lives on the cluster lives on no single one.
+
+use super::evaluate::{Evaluation, Out};
+use super::expr;
+use super::layers::{Ground, Layer, Layers, lay};
+use super::machine::{collect_places, domain_facts, typed};
+use super::model::{self, Origins};
+use crate::declare::{Cluster, Domain};
+use crate::diag::Report;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub fn resolve(cluster: &Cluster, domain: &Domain, ground: Ground, report: &mut Report) -> Option<model::Cluster> {
+    let mut own = Report::default();
+    let mut layers = Layers::default();
+    lay(&mut layers, &cluster.body, Layer::Machine, ground, &mut own);
+    let interpreter = expr::interpreter();
+    let conditions = layers.conditions.iter().collect();
+    let mut evaluation = Evaluation::new(ground, &layers.root, conditions, &interpreter, cluster.name.span);
+    evaluation.facts = domain_facts(domain);
+    let out = evaluation.all();
+    let mut places = BTreeMap::new();
+    collect_places(&layers.root, &mut String::new(), &mut places);
+    places.append(&mut evaluation.places);
+    own.absorb(evaluation.report);
+    let options = match &out {
+        Out::Value(value) => typed(value, cluster.name.span, &mut own),
+        Out::Absent | Out::Failed => None,
+    };
+    let sound = !own.has_errors();
+    report.absorb(own);
+    Some(model::Cluster {
+        name: cluster.name.value.clone(),
+        members: cluster.members.iter().map(|member| member.value.clone()).collect(),
+        options: options?,
+        origins: Origins { places: Arc::new(places), base: Arc::default(), fallback: Some(cluster.name.span) },
+        origin: cluster.name.span,
+    })
+    .filter(|_| sound)
+}

@@ -1,0 +1,264 @@
+//! One machine: the base that it shares with its like, its own delta, the finished options.
+//!
+//! Refuses: doing for each machine what is the same for all of them.
+
+use super::codes;
+use super::evaluate::{Evaluation, Out};
+use super::layers::{Ground, Layer, Layers, Node, PlacedCheck, What, lay, lay_table, push};
+use super::model::{self, Origins, Part};
+use super::references::Followed;
+use super::schema::BUILT_IN;
+use super::val::{self, Val};
+use crate::declare::{self, Cluster, Domain, Module};
+use crate::diag::{Diagnostic, Report, Severity, Span};
+use crate::name::ModuleName;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What all machines with the same modules, zone and hardware share.
+pub struct Base<'a> {
+    pub ground: Ground<'a>,
+    pub modules: Vec<&'a Module>,
+    pub layers: Layers<'a>,
+    /// Templates of all modules; of two with one name, the importer's.
+    pub templates: Arc<BTreeMap<Box<str>, Arc<str>>>,
+    /// Where the strongest unconditional definition of each path stands.
+    pub places: Arc<BTreeMap<Box<str>, Span>>,
+}
+
+/// Lays module, domain, zone and hardware over each other.
+pub fn base<'a>(
+    ground: Ground<'a>,
+    modules: Vec<&'a Module>,
+    domain: &'a Domain,
+    zone: &'a declare::Zone,
+    hardware: &'a declare::Hardware,
+    report: &mut Report,
+) -> Base<'a> {
+    let mut layers = Layers::default();
+    for module in &modules {
+        lay(&mut layers, &module.body, Layer::Module, ground, report);
+    }
+    lay(&mut layers, &domain.body, Layer::Domain, ground, report);
+    lay(&mut layers, &zone.body, Layer::Zone, ground, report);
+    lay(&mut layers, &hardware.body, Layer::Hardware, ground, report);
+    let mut places = BTreeMap::new();
+    collect_places(&layers.root, &mut String::new(), &mut places);
+    let templates = modules.iter().flat_map(|module| &module.texts).map(|(name, text)| (name.clone(), text.clone()));
+    let templates = Arc::new(templates.collect());
+    Base { ground, modules, layers, templates, places: Arc::new(places) }
+}
+
+/// The winners' places of a tree, as far as no condition decides.
+pub fn collect_places(node: &Node, path: &mut String, places: &mut BTreeMap<Box<str>, Span>) {
+    let certain = node.defs.iter().filter(|def| def.block == super::layers::BlockId::ALWAYS);
+    let strongest = certain.filter(|def| !matches!(def.what, What::Remove(_))).max_by_key(|def: &&super::layers::Def| def.rank);
+    if let Some(def) = strongest {
+        places.insert(path.as_str().into(), def.span);
+    }
+    for (key, child) in &node.children {
+        let before = push(path, key);
+        collect_places(child, path, places);
+        path.truncate(before);
+    }
+}
+
+/// A machine with everything that its evaluation needs.
+pub struct Subject<'a, 'b> {
+    pub machine: &'a declare::Machine,
+    pub foreground: Option<&'a declare::Table>,
+    pub domain: &'a Domain,
+    pub cluster: Option<&'a Cluster>,
+    pub followed: Followed<'a>,
+    pub base: &'b Base<'a>,
+}
+
+impl<'a> Subject<'a, '_> {
+    fn part(&self) -> Part {
+        let member = self.cluster.is_some_and(|cluster| cluster.members.iter().any(|member| member.value == self.machine.name));
+        if member { Part::Member } else { Part::Leaf }
+    }
+
+    pub fn origin(&self) -> Span {
+        self.machine.configuration.first().map_or(Span::new(self.machine.source, 0..0), |first| first.span)
+    }
+
+    /// The machine's own delta on top of the base.
+    pub fn layers(&self, report: &mut Report) -> Layers<'a> {
+        let base = &self.base.layers;
+        // Conditions of the base keep their numbers; those of the machine follow.
+        let mut layers = Layers { root: base.root.clone(), conditions: base.conditions.clone(), checks: vec![] };
+        lay(&mut layers, &self.machine.body, Layer::Machine, self.base.ground, report);
+        if let Some(foreground) = self.foreground {
+            lay_table(&mut layers, foreground, self.base.ground, report);
+        }
+        layers
+    }
+
+    fn facts(&self) -> Vec<(&'static str, Val)> {
+        let Self { machine, domain, followed, .. } = self;
+        let names = |names: Vec<&str>| Val::List(names.into_iter().map(Val::text).collect());
+        let mut facts = domain_facts(domain);
+        facts.extend([
+            ("machine.name", Val::text(machine.name.as_str())),
+            ("machine.zone", Val::text(followed.zone.name.value.as_str())),
+            ("machine.person", Val::text(followed.person.name.as_str())),
+            ("machine.hardware", Val::text(followed.hardware.name.as_str())),
+            ("machine.cluster", Val::text(self.cluster.map_or("", |cluster| cluster.name.value.as_str()))),
+            ("machine.part", Val::text(if self.part() == Part::Member { "member" } else { "leaf" })),
+            ("machine.configuration", names(machine.configuration.iter().map(|module| module.value.as_str()).collect())),
+            ("hardware.name", Val::text(followed.hardware.name.as_str())),
+            ("hardware.arch", Val::text(&followed.hardware.arch.value)),
+            ("hardware.cores", Val::Int(followed.hardware.cores.value.into())),
+            ("hardware.memory", Val::Size(followed.hardware.memory.value)),
+            ("hardware.disk", Val::Size(followed.hardware.disk.value)),
+            ("person.name", Val::text(followed.person.name.as_str())),
+            ("person.roles", names(followed.person.roles.iter().map(|role| role.value.as_str()).collect())),
+            ("zone.name", Val::text(followed.zone.name.value.as_str())),
+        ]);
+        facts
+    }
+}
+
+/// `domain.*` and `cluster.*`.
+pub fn domain_facts(domain: &Domain) -> Vec<(&'static str, Val)> {
+    let cluster = domain.clusters.values().next();
+    let members = cluster.into_iter().flat_map(|cluster| &cluster.members).map(|member| Val::text(member.value.as_str()));
+    vec![
+        ("domain.name", Val::text(domain.name.value.as_str())),
+        ("domain.dns", Val::text(domain.dns.value.as_str())),
+        ("domain.account", Val::text(super::account(domain).as_str())),
+        ("cluster.name", Val::text(cluster.map_or("", |cluster| cluster.name.value.as_str()))),
+        ("cluster.members", Val::List(members.collect())),
+    ]
+}
+
+/// Starts an evaluation of a machine over its layers.
+pub fn evaluation<'e, 'a>(
+    subject: &Subject<'a, '_>,
+    layers: &'e Layers<'a>,
+    interpreter: &'e cel::Context<'static, 'static>,
+) -> Evaluation<'e, 'a> {
+    let conditions = layers.conditions.iter().collect();
+    let mut evaluation = Evaluation::new(subject.base.ground, &layers.root, conditions, interpreter, subject.origin());
+    evaluation.facts = subject.facts();
+    evaluation
+}
+
+/// Resolves a machine.
+pub fn resolve(subject: &Subject, interpreter: &cel::Context<'static, 'static>, report: &mut Report) -> Option<model::Machine> {
+    let mut own = Report::default();
+    let layers = subject.layers(&mut own);
+    let mut evaluation = evaluation(subject, &layers, interpreter);
+    let out = evaluation.all();
+    if let Out::Value(_) = out {
+        for check in subject.base.layers.checks.iter().chain(&layers.checks) {
+            judge(&mut evaluation, check, subject.base);
+        }
+    }
+    own.absorb(evaluation.report);
+    let options = match &out {
+        Out::Value(value) => options(value, subject.origin(), &mut own),
+        Out::Absent | Out::Failed => None,
+    };
+    let origins = Origins { places: Arc::new(evaluation.places), base: subject.base.places.clone(), fallback: Some(subject.origin()) };
+    let sound = !own.has_errors();
+    report.absorb(own);
+    let Subject { machine, followed, .. } = subject;
+    Some(model::Machine {
+        name: machine.name.clone(),
+        part: subject.part(),
+        zone: followed.zone.name.value.clone(),
+        hardware: hardware(followed.hardware),
+        person: followed.person.name.clone(),
+        events: machine.events.iter().map(|set| set.value.clone()).collect(),
+        modules: subject.base.modules.iter().map(|module| module.name.clone()).collect::<Vec<ModuleName>>(),
+        options: options?,
+        templates: subject.base.templates.clone(),
+        origins,
+        origin: subject.origin(),
+    })
+    .filter(|_| sound)
+}
+
+/// The built-in options as structs; what modules declare beside them is read by templates and expressions only.
+fn options(value: &Val, origin: Span, report: &mut Report) -> Option<model::Options> {
+    let core = only(value, &super::core::MACHINE_OPTIONS.roots);
+    typed(&core, origin, report)
+}
+
+/// Reads a tree into its struct; that it does not fit is a fault of Leafwright, reported rather than panicked about.
+pub fn typed<T: serde::de::DeserializeOwned>(value: &Val, origin: Span, report: &mut Report) -> Option<T> {
+    match val::read(value) {
+        Ok(options) => Some(options),
+        Err(fault) => {
+            report.push(Diagnostic::error(codes::MISMATCH, origin, format!("the option tree does not fit its model: {fault}")));
+            None
+        }
+    }
+}
+
+/// The part of a tree that a schema knows.
+pub fn only(value: &Val, group: &BTreeMap<Arc<str>, super::schema::Shape>) -> Val {
+    let kept = group.iter().filter_map(|(key, shape)| {
+        let value = value.get(key)?;
+        let value = match shape {
+            super::schema::Shape::Group(inner) => only(value, inner),
+            super::schema::Shape::Option(_) => value.clone(),
+        };
+        Some((key.clone(), value))
+    });
+    Val::Map(kept.collect())
+}
+
+fn hardware(hardware: &declare::Hardware) -> model::Hardware {
+    model::Hardware {
+        name: hardware.name.clone(),
+        arch: hardware.arch.value.to_string(),
+        cores: hardware.cores.value,
+        memory: hardware.memory.value,
+        disk: hardware.disk.value,
+    }
+}
+
+/// An assertion that does not hold, or a warning whose condition does not.
+fn judge(evaluation: &mut Evaluation, placed: &PlacedCheck, base: &Base) {
+    if !evaluation.is_on(placed.block) {
+        return;
+    }
+    let check = placed.check;
+    let Ok(that) = evaluation.ground.expressions.condition(&check.that.value) else { return };
+    if evaluation.holds(&that, &check.that.value, check.that.span) != Some(false) {
+        return;
+    }
+    let say = if check.say.value.contains("${") { evaluation.text(&check.say.value, check.say.span) } else { Some(Val::text(&check.say.value)) };
+    let message = match say {
+        Some(Val::Text(text)) => text.to_string(),
+        Some(other) => other.to_string(),
+        None => return,
+    };
+    // The line that the user wrote: what the condition reads, where the machine or the domain says it.
+    let written = that.slots().find_map(|slot| {
+        let path = slot.keys.iter().map(|key| val::path_key(key).into_owned()).collect::<Vec<_>>().join(".");
+        evaluation.places.get(path.as_str()).or_else(|| base.places.get(path.as_str())).copied()
+    });
+    let own = placed.layer > Layer::Module;
+    let primary = match written {
+        Some(span) if span != BUILT_IN => span,
+        _ if own => check.that.span,
+        _ => evaluation.origin,
+    };
+    let (code, words) = match placed.severity {
+        Severity::Error => (codes::ASSERTION, "asserted here"),
+        Severity::Warning => (codes::WARNING, "watched here"),
+    };
+    let mut finding = match placed.severity {
+        Severity::Error => Diagnostic::error(code, primary, message),
+        Severity::Warning => Diagnostic::warning(code, primary, message),
+    };
+    if primary != check.that.span {
+        finding = finding.also(check.that.span, words);
+    }
+    evaluation.report.push(finding);
+}
+

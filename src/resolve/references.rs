@@ -1,0 +1,127 @@
+//! References between files: a machine's hardware, person, zone, events; a cluster's members; roles.
+//!
+//! Refuses: names that nobody declared. What is handed on exists.
+
+use super::codes;
+use crate::declare::nearest;
+use crate::declare::{self, Cluster, Declared, Domain, Hardware};
+use crate::diag::{Diagnostic, Report, Span, Spanned};
+use crate::name::{EventSetName, MachineName, PersonName, RoleName, ZoneName};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A machine's references, followed.
+pub struct Followed<'a> {
+    pub hardware: &'a Hardware,
+    pub person: &'a declare::Person,
+    pub zone: &'a declare::Zone,
+}
+
+/// Follows the references of a machine; `None` when one leads nowhere (all that do are reported).
+pub fn follow<'a>(machine: &declare::Machine, domain: &'a Domain, declared: &'a Declared, report: &mut Report) -> Option<Followed<'a>> {
+    let unread = &declared.unread;
+    let hardware = find("hardware profile", &machine.hardware, &declared.hardware, MachineName::as_str, unread, report);
+    let person = find("person", &machine.person, &declared.people, PersonName::as_str, unread, report);
+    let zone = zone(machine, domain, unread, report);
+    let before = report.diagnostics.len();
+    for set in &machine.events {
+        find("event set", set, &declared.events, EventSetName::as_str, unread, report);
+    }
+    let events = report.diagnostics.len() == before;
+    Some(Followed { hardware: hardware?, person: person?, zone: zone? }).filter(|_| events)
+}
+
+fn zone<'a>(machine: &declare::Machine, domain: &'a Domain, unread: &BTreeSet<String>, report: &mut Report) -> Option<&'a declare::Zone> {
+    match (machine.zone.as_ref().or(domain.zone.as_ref()), domain.zones.len()) {
+        (Some(zone), _) => find("zone", zone, &domain.zones, ZoneName::as_str, unread, report),
+        (None, 1) => domain.zones.values().next(),
+        (None, _) => {
+            let names: Vec<&str> = domain.zones.keys().map(ZoneName::as_str).collect();
+            let example = names.first().copied().unwrap_or("home");
+            let error = Diagnostic::error(codes::NO_ZONE, Span::new(machine.source, 0..0), format!("the machine `{}` is in no zone", machine.name));
+            report.push(match names.is_empty() {
+                true => error.help("declare one in domain.toml: `[zones.home]`"),
+                false => error.help(format!("add `zone = \"{example}\"`; the zones are {}", names.join(", "))),
+            });
+            None
+        }
+    }
+}
+
+/// Looks a name up; reports it with the nearest one if there is none.
+pub fn find<'m, N: Ord, T>(
+    what: &str,
+    name: &Spanned<N>,
+    known: &'m BTreeMap<N, T>,
+    text: fn(&N) -> &str,
+    unread: &BTreeSet<String>,
+    report: &mut Report,
+) -> Option<&'m T> {
+    let found = known.get(&name.value);
+    if found.is_none() && !unread.contains(&file(what, text(&name.value))) {
+        let error = Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("there is no {what} `{}`", text(&name.value)));
+        let names: Vec<&str> = known.keys().map(text).collect();
+        report.push(match nearest(text(&name.value), names.iter().copied()) {
+            Some(near) => error.help(format!("write `{near}`")),
+            None if names.is_empty() || names.len() > 20 => error,
+            None => error.help(format!("there are {}", names.join(", "))),
+        });
+    }
+    found
+}
+
+/// The file that would define the name; what could not be read is not unknown.
+fn file(what: &str, name: &str) -> String {
+    match what {
+        "hardware profile" => format!("hardware/{name}.toml"),
+        "person" => format!("people/{name}.toml"),
+        "event set" => format!("events/{name}.jsonl"),
+        _ => format!("machines/{name}.toml"),
+    }
+}
+
+/// References of the domain itself and of people.
+pub fn check(domain: &Domain, declared: &Declared, report: &mut Report) {
+    let unread = &declared.unread;
+    for set in &domain.events {
+        find("event set", set, &declared.events, EventSetName::as_str, unread, report);
+    }
+    if let Some(zone) = &domain.zone {
+        find("zone", zone, &domain.zones, ZoneName::as_str, unread, report);
+    }
+    for person in declared.people.values() {
+        for role in &person.roles {
+            find("role", role, &domain.roles, RoleName::as_str, unread, report);
+        }
+    }
+    for cluster in domain.clusters.values() {
+        members(cluster, declared, report);
+    }
+    if let Some(second) = domain.clusters.values().nth(1) {
+        let mut error = Diagnostic::error(codes::CLUSTER_MEMBERS, second.name.span, "a domain has one cluster");
+        if let Some(first) = domain.clusters.values().next() {
+            error = error.also(first.name.span, "the first cluster is here");
+        }
+        report.push(error.help("put all members into one cluster of 1, 3 or 5; superclusters are not known yet"));
+    }
+}
+
+fn members(cluster: &Cluster, declared: &Declared, report: &mut Report) {
+    let mut seen: BTreeMap<&MachineName, Span> = BTreeMap::new();
+    for member in &cluster.members {
+        find("machine", member, &declared.machines, MachineName::as_str, &declared.unread, report);
+        if let Some(first) = seen.insert(&member.value, member.span) {
+            report.push(
+                Diagnostic::error(codes::CLUSTER_MEMBERS, member.span, format!("`{}` is a member twice", member.value))
+                    .also(first, "first named here")
+                    .help("name each machine once"),
+            );
+        }
+    }
+    if let Some(machine) = declared.machines.get(&cluster.name.value) {
+        report.push(
+            Diagnostic::error(codes::CLUSTER_MEMBERS, cluster.name.span, format!("`{}` names a machine and the cluster; both are JetStream domains", machine.name))
+                .also(Span::new(machine.source, 0..0), "the machine")
+                .help("give the cluster a name of its own, such as `hub`"),
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! Whatever holds streams and buckets in one JetStream domain: the cluster, or a machine.
+//!
+//! Refuses: judging; it only finds.
+
+use crate::diag::Span;
+use crate::name::{BucketName, MachineName, StreamName};
+use crate::resolve::model::{Bucket, BucketKind, Cluster, Domain, Machine, Origins, Part, Stream};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy)]
+pub enum Holder<'a> {
+    Cluster(&'a Cluster),
+    Machine(&'a Machine),
+}
+
+impl<'a> Holder<'a> {
+    /// The cluster, then every machine.
+    pub fn all(domain: &'a Domain) -> impl Iterator<Item = Holder<'a>> {
+        let cluster = domain.cluster.iter().map(Holder::Cluster);
+        cluster.chain(domain.machines.iter().map(|machine| Holder::Machine(machine)))
+    }
+
+    pub fn name(self) -> &'a MachineName {
+        match self {
+            Holder::Cluster(cluster) => &cluster.name,
+            Holder::Machine(machine) => &machine.name,
+        }
+    }
+
+    /// The JetStream domain.
+    pub fn domain(self) -> &'a str {
+        match self {
+            Holder::Cluster(cluster) => cluster.name.as_str(),
+            Holder::Machine(machine) => &machine.options.leaf.domain,
+        }
+    }
+
+    pub fn streams(self) -> &'a BTreeMap<StreamName, Stream> {
+        match self {
+            Holder::Cluster(cluster) => &cluster.options.streams,
+            Holder::Machine(machine) => &machine.options.streams,
+        }
+    }
+
+    pub fn buckets(self) -> &'a BTreeMap<BucketName, Bucket> {
+        match self {
+            Holder::Cluster(cluster) => &cluster.options.buckets,
+            Holder::Machine(machine) => &machine.options.buckets,
+        }
+    }
+
+    fn origins(self) -> &'a Origins {
+        match self {
+            Holder::Cluster(cluster) => &cluster.origins,
+            Holder::Machine(machine) => &machine.origins,
+        }
+    }
+
+    /// Where an option was written, or what is nearest to it.
+    pub fn span(self, path: &str) -> Span {
+        self.origins().of(path).unwrap_or(match self {
+            Holder::Cluster(cluster) => cluster.origin,
+            Holder::Machine(machine) => machine.origin,
+        })
+    }
+
+    pub fn stream_span(self, stream: &StreamName, field: &str) -> Span {
+        self.span(&format!("streams.{stream}.{field}"))
+    }
+
+    pub fn bucket_span(self, bucket: &BucketName, field: &str) -> Span {
+        self.span(&format!("buckets.{bucket}.{field}"))
+    }
+
+    /// Did somebody write this very option, or does it have its default?
+    pub fn wrote(self, path: &str) -> bool {
+        self.origins().places.contains_key(path)
+    }
+
+    /// The table in which the cluster's, or the machine's, streams are written.
+    pub fn table(self) -> String {
+        match self {
+            Holder::Cluster(cluster) => format!("clusters.{}.settings", cluster.name),
+            Holder::Machine(_) => "settings".to_owned(),
+        }
+    }
+
+    /// Is there such a stream here: declared, of a bucket, or made by Leafwright?
+    pub fn has_stream(self, name: &str, domain: &Domain) -> bool {
+        let bucket = |prefix: &str, kind: BucketKind| {
+            let bucket = name.strip_prefix(prefix).and_then(|bucket| self.buckets().get(bucket));
+            bucket.is_some_and(|bucket| bucket.kind == kind)
+        };
+        self.streams().contains_key(name)
+            || bucket("KV_", BucketKind::KeyValue)
+            || bucket("OBJ_", BucketKind::Object)
+            || self.makes_stream(name, domain)
+    }
+
+    fn makes_stream(self, name: &str, domain: &Domain) -> bool {
+        match self {
+            Holder::Cluster(cluster) => {
+                let seed = |set: &str| domain.domain_events.iter().any(|event| event.as_str() == set);
+                matches!(name, "CMD" | "DLQ")
+                    || aggregate_index(name).is_some_and(|index| match (index, cluster.options.event_store.shards) {
+                        (None, shards) => shards <= 1,
+                        (Some(index), shards) => shards > 1 && index < shards,
+                    })
+                    || name.strip_prefix("SEED-domain-").is_some_and(seed)
+            }
+            Holder::Machine(machine) if machine.part == Part::Leaf => {
+                let own = |prefix: &str| name.strip_prefix(prefix) == Some(machine.name.as_str());
+                let seed = |rest: &str| {
+                    let set = rest.strip_prefix(machine.name.as_str()).and_then(|rest| rest.strip_prefix('-'));
+                    machine.events.iter().any(|event| Some(event.as_str()) == set)
+                };
+                ((own("EVT-") || own("CMD-")) && machine.options.event_store.enable)
+                    || name.strip_prefix("SEED-").is_some_and(seed)
+            }
+            Holder::Machine(_) => false,
+        }
+    }
+}
+
+/// `EVT` → no index, `EVT-3` → 3; `None` for another name.
+fn aggregate_index(name: &str) -> Option<Option<u32>> {
+    match name.strip_prefix("EVT")? {
+        "" => Some(None),
+        rest => Some(Some(rest.strip_prefix('-')?.parse().ok()?)),
+    }
+}
+
+/// Machines are sorted by name.
+pub fn machine<'a>(domain: &'a Domain, name: &MachineName) -> Option<&'a Machine> {
+    let at = domain.machines.binary_search_by(|machine| machine.name.cmp(name)).ok()?;
+    Some(&domain.machines[at])
+}
+
+pub fn members(domain: &Domain) -> impl Iterator<Item = &Machine> {
+    domain.cluster.iter().flat_map(|cluster| &cluster.members).filter_map(|name| machine(domain, name))
+}
+
+pub fn leaves(domain: &Domain) -> impl Iterator<Item = &Machine> {
+    domain.machines.iter().filter(|machine| machine.part == Part::Leaf).map(|machine| &**machine)
+}
+
+pub fn span(machine: &Machine, path: &str) -> Span {
+    Holder::Machine(machine).span(path)
+}

@@ -1,0 +1,158 @@
+//! Wrong declarations and what is said about them: the pages of the codes, and golden folders.
+//!
+//! A folder below `tests/diagnostics/` is a domain with mistakes; `expected.txt` is what a person sees.
+//! `UPDATE=1 cargo test --test diagnostics` rewrites it: read the difference.
+
+use leafwright::diag::codes::{self, Code};
+use leafwright::diag::{Report, Sources, Style, render};
+use leafwright::{declare, load};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The whole way that `check` goes.
+fn check(root: &Path) -> (Report, Sources) {
+    let sources = load::domain(root).unwrap();
+    let report = declare::all(&sources).report.sorted();
+    (report, sources)
+}
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// A domain of these files.
+fn check_domain(files: &Files) -> (Report, Sources) {
+    let root = tempfile::tempdir().unwrap();
+    for (path, bytes) in files {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    check(root.path())
+}
+
+/// What an example does not give itself.
+fn base() -> Files {
+    let files = [
+        ("domain.toml", "name = \"meadow\"\ndns = \"meadow.example\"\nzone = \"home\"\n\n[zones.home]\n"),
+        ("hardware/pi.toml", "arch = \"aarch64\"\ncores = 4\nmemory = \"1GiB\"\ndisk = \"32GB\"\n"),
+        ("people/ada.toml", "full_name = \"Ada Lovelace\"\n"),
+        ("machines/pi.toml", "configuration = [\"leaf\"]\nhardware = \"pi\"\nperson = \"ada\"\n"),
+    ];
+    files.into_iter().map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).collect()
+}
+
+fn said(files: &Files) -> (Vec<Code>, String) {
+    let (report, sources) = check_domain(files);
+    let codes = report.diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
+    (codes, render(&report, &sources, Style::Plain))
+}
+
+#[test]
+fn the_base_of_the_examples_is_sound() {
+    let (codes, text) = said(&base());
+    assert!(codes.is_empty(), "{text}");
+}
+
+/// The files of one section of a page: fenced blocks, each headed by "`path`:"; a line "Without `path`." removes one.
+fn section(page: &str, title: &str) -> Files {
+    let mut files = base();
+    let mut path: Option<&str> = None;
+    let mut block: Option<(String, bool)> = None;
+    let lines = page.lines().skip_while(|line| *line != title).skip(1).take_while(|line| !line.starts_with("## "));
+    for line in lines {
+        match (&mut block, line) {
+            (Some((text, bytes)), "```") => {
+                let path = path.take().expect("a block is headed by its file");
+                let text = std::mem::take(text);
+                files.insert(path.to_owned(), if *bytes { unescape(&text) } else { text.into_bytes() });
+                block = None;
+            }
+            (Some((text, _)), line) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, line) if line.starts_with("```") => block = Some((String::new(), line == "```bytes")),
+            (None, line) => {
+                if let Some(gone) = line.strip_prefix("Without `").and_then(|rest| rest.strip_suffix("`.")) {
+                    files.remove(gone);
+                }
+                path = line.strip_prefix('`').and_then(|rest| rest.strip_suffix("`:")).or(path);
+            }
+        }
+    }
+    files
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut parts = text.split("\\x");
+    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+        bytes.extend(&part.as_bytes()[2..]);
+    }
+    bytes
+}
+
+#[test]
+fn every_page_keeps_its_word() {
+    let mut broken = vec![];
+    for (code, title) in codes::all() {
+        let page = codes::explain(code).unwrap();
+        for heading in ["## Wrong", "## Right"] {
+            assert!(page.lines().any(|line| line == heading), "{code} ({title}) has no section `{heading}`");
+        }
+        let (wrong, text) = said(&section(page, "## Wrong"));
+        if !wrong.contains(&code) {
+            broken.push(format!("{code}: the wrong example is not told so\n{text}"));
+        }
+        let (right, text) = said(&section(page, "## Right"));
+        if right.contains(&code) {
+            broken.push(format!("{code}: the right example is told wrong\n{text}"));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_code_in_the_source_has_a_page() {
+    let uses = regex::Regex::new(r"\bCode\((\d+)\)").unwrap();
+    let mut stack = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut seen = 0;
+    while let Some(path) = stack.pop() {
+        if path.is_dir() {
+            stack.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        for found in uses.captures_iter(&text) {
+            let code = Code(found[1].parse().unwrap());
+            assert!(codes::explain(code).is_some(), "{}: {code} has no page in docs/codes/", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "the pattern finds the codes");
+}
+
+#[test]
+fn golden_folders() {
+    let folders = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/diagnostics");
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut different = vec![];
+    let mut count = 0;
+    for entry in fs::read_dir(folders).unwrap() {
+        let folder = entry.unwrap().path();
+        let (report, sources) = check(&folder);
+        let said = render(&report, &sources, Style::Plain);
+        let expected = folder.join("expected.txt");
+        if update {
+            fs::write(&expected, &said).unwrap();
+        }
+        let wanted = fs::read_to_string(&expected).unwrap_or_default();
+        if said != wanted {
+            different.push(format!("{}\n--- expected\n{wanted}\n--- said\n{said}", folder.display()));
+        }
+        count += 1;
+    }
+    assert!(count > 0);
+    assert!(different.is_empty(), "{}\nUPDATE=1 rewrites the expectation", different.join("\n"));
+}
