@@ -44,14 +44,7 @@ pub fn domain(declared: &Declared) -> Checked<Domain> {
     let mut report = Report::default();
     // Without a domain there is nothing to resolve; `declare` has said so.
     let Some(domain) = &declared.domain else { return Checked::new(None, report) };
-    let clusters = &domain.clusters;
     let resolved = whole(domain, declared, &mut report);
-    report.absorb(rules::placeholders(declared));
-    // A rule that looks for a machine must not miss one that is at fault for another reason.
-    let complete = |domain: &&Domain| domain.machines.len() == declared.machines.len() && domain.cluster.is_some() != clusters.is_empty();
-    if let Some(domain) = resolved.as_ref().filter(complete) {
-        report.absorb(rules::all(domain));
-    }
     let report = once(report.sorted());
     Checked::new(resolved.filter(|_| !report.has_errors()), report)
 }
