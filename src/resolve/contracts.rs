@@ -5,7 +5,7 @@
 
 use super::grammar::Grammar;
 use super::model::{Message, ServiceContract};
-use super::near::nearest;
+use crate::declare::nearest;
 use super::schemas::{self, Schemas};
 use crate::declare::{self, Contract, Declared, MessageKind, Value};
 use crate::diag::{Checked, Code, Diagnostic, Report, Span};

@@ -7,7 +7,7 @@ use super::holder::{Holder, machine, members};
 use super::{Check, Rule};
 use crate::diag::{Code, Diagnostic, Report};
 use crate::name::{MachineName, ZoneName};
-use crate::resolve::near::nearest;
+use crate::declare::nearest;
 use crate::resolve::model::{BucketKind, Domain, Part};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,7 +3,7 @@
 use super::holder::span;
 use super::{Check, Rule};
 use crate::diag::{Code, Diagnostic, Report};
-use crate::resolve::near::nearest;
+use crate::declare::nearest;
 use crate::resolve::model::{Domain, Machine};
 
 const CODE: Code = Code(408);

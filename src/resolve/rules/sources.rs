@@ -5,7 +5,7 @@
 use super::holder::Holder;
 use super::{Check, Rule};
 use crate::diag::{Code, Diagnostic, Report, Span};
-use crate::resolve::near::nearest;
+use crate::declare::nearest;
 use crate::resolve::model::{Domain, StreamSource};
 use std::collections::BTreeMap;
 
