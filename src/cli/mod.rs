@@ -95,7 +95,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Up(args) => up::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]
         Verb::Keys(args) => keys::run(args, &find_root(cli)?),
-        Verb::Explain(args) => explain::run(args),
+        Verb::Explain(args) => explain::run(args, || read_domain(cli)),
     }
 }
 

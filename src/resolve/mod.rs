@@ -65,7 +65,9 @@ fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> 
     let linked = grammar.as_ref().and_then(|grammar| taken(contracts::link(declared, grammar, &running(&machines)), report));
     let (messages, services) = linked.unwrap_or_default();
     let events = taken(events::compile(declared, &messages), report).unwrap_or_default();
-    Some(Domain {
+    report.absorb(rules::placeholders(declared));
+    let complete = machines.len() == declared.machines.len() && cluster.is_some() != domain.clusters.is_empty();
+    let resolved = Domain {
         name: domain.name.value.clone(),
         dns: domain.dns.value.clone(),
         account: account(domain),
@@ -79,7 +81,12 @@ fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> 
         domain_events: domain.events.iter().map(|set| set.value.clone()).collect(),
         spaces: grammar?.spaces(),
         origin: domain.name.span,
-    })
+    };
+    // With a machine missing, the rules would find what is not wrong.
+    if complete {
+        report.absorb(rules::all(&resolved));
+    }
+    Some(resolved)
 }
 
 /// The account as declared, or the domain's name in upper case.
