@@ -5,7 +5,7 @@
 
 use leafwright::diag::codes::{self, Code};
 use leafwright::diag::{Report, Sources, Style, render};
-use leafwright::{declare, load};
+use leafwright::load;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The whole way that `check` goes.
 fn check(root: &Path) -> (Report, Sources) {
     let sources = load::domain(root).unwrap();
-    let report = declare::all(&sources).report.sorted();
+    let report = leafwright::judge(&sources).report.sorted();
     (report, sources)
 }
 
@@ -34,6 +34,7 @@ fn check_domain(files: &Files) -> (Report, Sources) {
 fn base() -> Files {
     let files = [
         ("domain.toml", "name = \"meadow\"\ndns = \"meadow.example\"\nzone = \"home\"\n\n[zones.home]\n"),
+        ("modules/leaf/module.toml", "doc = \"What every machine has\"\n"),
         ("hardware/pi.toml", "arch = \"aarch64\"\ncores = 4\nmemory = \"1GiB\"\ndisk = \"32GB\"\n"),
         ("people/ada.toml", "full_name = \"Ada Lovelace\"\n"),
         ("machines/pi.toml", "configuration = [\"leaf\"]\nhardware = \"pi\"\nperson = \"ada\"\n"),

@@ -27,6 +27,7 @@ pub mod codes {
     pub const CLUSTER_NOT_AVAILABLE: u64 = 10008;
     pub const CLUSTER_NO_PEERS: u64 = 10005;
     pub const STREAM_OFFLINE: u64 = 10118;
+    pub const STREAM_MOVE_IN_PROGRESS: u64 = 10124;
     pub const REPLICAS_WITHOUT_CLUSTER: u64 = 10074;
     pub const STREAM_UPDATE: u64 = 10052;
     pub const STREAM_MIRROR_UPDATE: u64 = 10055;
@@ -73,12 +74,13 @@ impl ApiError {
         }
     }
 
-    /// Can waiting help? Elections, servers that start.
+    /// Can waiting help? Elections, servers that start, replicas that move.
     fn passes(&self) -> bool {
         match self {
             ApiError::Unreachable { .. } | ApiError::Late { .. } => true,
             ApiError::Refused { code, err_code, .. } => {
-                *code == 503 || [codes::CLUSTER_NOT_AVAILABLE, codes::STREAM_OFFLINE].contains(err_code)
+                let passing = [codes::CLUSTER_NOT_AVAILABLE, codes::STREAM_OFFLINE, codes::STREAM_MOVE_IN_PROGRESS];
+                *code == 503 || passing.contains(err_code)
             }
             ApiError::Broken { .. } | ApiError::Differs { .. } => false,
         }
@@ -275,11 +277,17 @@ impl JetStream {
         self.prove(Wanted::Consumer(stream, config)).await
     }
 
-    /// A late or lost answer is no failure yet: what is read back decides.
+    /// A refusal that passes is waited for; a late answer is no failure yet, what is read back decides.
     async fn change(&self, call: &str, body: &Value) -> Result<(), ApiError> {
-        match self.request::<Value>(call, body).await {
-            Ok(_) | Err(ApiError::Late { .. }) => Ok(()),
-            Err(error) => Err(error),
+        let since = Instant::now();
+        loop {
+            match self.request::<Value>(call, body).await {
+                Ok(_) | Err(ApiError::Late { .. }) => return Ok(()),
+                Err(error @ ApiError::Refused { .. }) if error.passes() && since.elapsed() < PATIENCE => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 

@@ -101,7 +101,7 @@ pub enum Class {
     MovesData,
     /// Messages would be stored a second time.
     DoublesData,
-    /// Messages would be lost at once, or could be from then on.
+    /// Messages would be lost: stored ones at once, or later ones by what is allowed from then on.
     DestroysData,
     /// No update leads there: the server refuses it, or makes something else of it.
     Impossible,

@@ -168,18 +168,26 @@ fn never(field: &str, stream: &str, from: &Value) -> Verdict {
 fn limit(field: &str, pair: &Pair<'_>, from: &Value, to: &Value) -> Verdict {
     let unlimited = |value: &Value| value.as_i64().is_none_or(|number| number <= 0);
     let lower = !unlimited(to) && (unlimited(from) || to.as_u64() < from.as_u64());
-    if !lower {
-        return (Class::Safe, None);
+    // With `discard = "new"` a stream that is over its count or size keeps what it has and takes nothing more (measured).
+    let keeps = pair.new.discard == "new" && matches!(field, "max_msgs" | "max_bytes");
+    let name = &pair.old.name;
+    match (lower, pair.immutable(), keeps) {
+        (false, _, _) | (true, false, true) => (Class::Safe, None),
+        (true, true, _) => refuse(
+            Class::DestroysData,
+            format!("the limits of an immutable stream only grow, and lowering `{field}` loses messages"),
+            format!("leave `{field}` at {from}"),
+        ),
+        (true, false, false) => {
+            let flag = field.replace('_', "-");
+            let by_hand = if field == "max_age" { format!("{to}ns") } else { to.to_string() };
+            refuse(
+                Class::DestroysData,
+                format!("lowering `{field}` deletes messages at once"),
+                format!("leave `{field}` at {from}, or delete knowingly by hand: `nats stream edit {name} --{flag}={by_hand}`"),
+            )
+        }
     }
-    let way_out = if pair.immutable() {
-        format!("leave `{field}` at {from}: the limits of an immutable stream only grow")
-    } else {
-        let name = &pair.old.name;
-        let flag = field.replace('_', "-");
-        let by_hand = if field == "max_age" { format!("{}ns", to) } else { to.to_string() };
-        format!("leave `{field}` at {from}, or delete knowingly by hand: `nats stream edit {name} --{flag}={by_hand}`")
-    };
-    refuse(Class::DestroysData, format!("lowering `{field}` deletes messages at once"), way_out)
 }
 
 fn retention(stream: &str, from: &Value, to: &Value) -> Verdict {

@@ -240,7 +240,8 @@ fn judge(evaluation: &mut Evaluation, placed: &PlacedCheck, base: &Base) {
     // The line that the user wrote: what the condition reads, where the machine or the domain says it.
     let written = that.slots().find_map(|slot| {
         let path = slot.keys.iter().map(|key| val::path_key(key).into_owned()).collect::<Vec<_>>().join(".");
-        evaluation.places.get(path.as_str()).or_else(|| base.places.get(path.as_str())).copied()
+        let span = evaluation.places.get(path.as_str()).or_else(|| base.places.get(path.as_str())).copied()?;
+        (!base.modules.iter().any(|module| module.source == span.source)).then_some(span)
     });
     let own = placed.layer > Layer::Module;
     let primary = match written {

@@ -11,6 +11,7 @@ use async_nats::{Client, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -57,12 +58,21 @@ pub struct Publisher {
     sent: u64,
 }
 
-/// `name: value` as a header; a text that cannot be one (it has a line break) is told as it is.
-pub fn header(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), String> {
-    let fault = |error: &dyn std::fmt::Display| format!("`{name}` cannot be a header: {error}");
-    let name = HeaderName::from_str(name).map_err(|error| fault(&error))?;
-    headers.insert(name, HeaderValue::from_str(value).map_err(|error| fault(&error))?);
-    Ok(())
+/// Header names that were parsed once: a set has few names and many events.
+#[derive(Default)]
+pub struct Names(BTreeMap<Box<str>, HeaderName>);
+
+impl Names {
+    /// Adds `name: value`; a text that cannot be a header (it has a line break) is told as it is.
+    pub fn add(&mut self, headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), String> {
+        let fault = |error: &dyn std::fmt::Display| format!("`{name}` cannot be a header: {error}");
+        if !self.0.contains_key(name) {
+            self.0.insert(name.into(), HeaderName::from_str(name).map_err(|error| fault(&error))?);
+        }
+        let value = HeaderValue::from_str(value).map_err(|error| fault(&error))?;
+        headers.insert(self.0[name].clone(), value);
+        Ok(())
+    }
 }
 
 impl Publisher {

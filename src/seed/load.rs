@@ -3,7 +3,7 @@
 //! Refuses: deciding from a lost acknowledgement. What happened is read from the stream, never assumed.
 
 use super::api::{Failure, codes};
-use super::batch::{self, MAX_BYTES, MAX_MESSAGES, Message, Publisher};
+use super::batch::{self, MAX_BYTES, MAX_MESSAGES, Message, Names, Publisher};
 use super::compare::{self, Depth};
 use super::digest::Prefixes;
 use super::error::SeedError;
@@ -123,12 +123,13 @@ async fn send_rest(
     let events = &seed.events.events;
     let mut publisher = Publisher::new(place.client).await.map_err(doubt)?;
     let mut next = usize::try_from(at).unwrap_or(usize::MAX);
+    let mut names = Names::default();
     let mut acknowledged = at;
     let mut expected: VecDeque<u64> = VecDeque::with_capacity(AHEAD);
     loop {
         while next < events.len() && expected.len() < AHEAD {
             let end = next + batch_length(&events[next..]);
-            let messages = messages(&seed.target.prefix, &events[next..end], place.client.max_payload()).map_err(Halt::ForGood)?;
+            let messages = messages(&mut names, &seed.target.prefix, &events[next..end], place.client.max_payload()).map_err(Halt::ForGood)?;
             let prefix_digest = prefixes.at(end).unwrap_or_default();
             publisher.send(batch::Place { after: next as u64, prefix_digest }, messages).await.map_err(doubt)?;
             expected.push_back(end as u64);
@@ -165,17 +166,17 @@ fn batch_length(events: &[SeedEvent]) -> usize {
     fits.count().max(1)
 }
 
-fn messages(prefix: &str, events: &[SeedEvent], max_payload: usize) -> Result<Vec<Message>, SeedError> {
-    events.iter().map(|event| message(prefix, event, max_payload)).collect()
+fn messages(names: &mut Names, prefix: &str, events: &[SeedEvent], max_payload: usize) -> Result<Vec<Message>, SeedError> {
+    events.iter().map(|event| message(names, prefix, event, max_payload)).collect()
 }
 
-fn message(prefix: &str, event: &SeedEvent, max_payload: usize) -> Result<Message, SeedError> {
+fn message(names: &mut Names, prefix: &str, event: &SeedEvent, max_payload: usize) -> Result<Message, SeedError> {
     let unsendable = |why| SeedError::Unsendable { id: event.id.to_string(), origin: event.origin, why };
     let mut headers = HeaderMap::new();
     // The batch's own headers need up to 300 bytes of the same limit.
     let mut size = event.payload.len() + 300;
     for (name, value) in &event.headers {
-        batch::header(&mut headers, name, value).map_err(unsendable)?;
+        names.add(&mut headers, name, value).map_err(unsendable)?;
         size += name.len() + value.len() + 4;
     }
     if size > max_payload {
@@ -206,9 +207,9 @@ mod tests {
     #[test]
     fn an_event_that_is_no_message_is_refused_before_anything_is_sent() {
         let mut event = synthetic::events(1).remove(0);
-        assert!(message("p", &event, 1 << 20).is_ok());
-        assert!(message("p", &event, 500).is_err_and(|e| e.to_string().contains("max_payload")));
+        assert!(message(&mut Names::default(), "p", &event, 1 << 20).is_ok());
+        assert!(message(&mut Names::default(), "p", &event, 500).is_err_and(|e| e.to_string().contains("max_payload")));
         event.headers.insert("ce-x".into(), "a\r\nb".into());
-        assert!(message("p", &event, 1 << 20).is_err_and(|e| e.to_string().contains("ce-x")));
+        assert!(message(&mut Names::default(), "p", &event, 1 << 20).is_err_and(|e| e.to_string().contains("ce-x")));
     }
 }
