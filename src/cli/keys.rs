@@ -2,12 +2,12 @@
 
 use super::{Exit, WrongUsage, talk};
 use crate::compile;
-use crate::diag::Checked;
+use crate::diag::{Checked, Sources};
 use crate::host::keys::{KeyStore, put_secret};
 use crate::host::{identity_files, prepare_store, provision};
 use crate::identity::{self, Before, PublicIdentity, UserId};
-use crate::{Judged, judge, load};
-use anyhow::{Context, Result};
+use crate::{declare, judge, load};
+use anyhow::Result;
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
@@ -40,40 +40,37 @@ enum Verb {
 
 pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     let sources = load::domain(root)?;
-    let Checked { value, report } = judge(&sources);
-    if report.has_errors() || value.is_none() {
+    if let Verb::Sign = args.verb {
+        return sign_domain(args, &sources, root);
+    }
+    // The other verbs ask only what the domain is called and what was signed: its machines may be half written.
+    let Checked { value, report } = declare::all(&sources);
+    let Some(declared) = value.filter(|declared| declared.domain.is_some()) else {
         return Ok(talk::judge(&report.sorted(), &sources));
-    }
-    let Some(judged) = value else { return Ok(Exit::Unsound) };
-    let written = judged.declared.identity.as_ref();
-    let read = written.map(identity::from_declared);
-    let before = match (&read, written) {
-        (Some(Checked { value: Some(identity), .. }), _) => Before::Signed(identity),
-        (_, Some(written)) => Before::Unreadable { generation: written.generation.value },
-        (_, None) => Before::Nothing,
     };
-    if let (Some(read), false) = (&read, matches!(args.verb, Verb::Sign | Verb::Init)) {
-        // `keys sign` is the way out of an identity that cannot be believed, and must not be stopped by it.
-        if read.report.has_errors() {
-            return Ok(talk::judge(&read.report.clone().sorted(), &sources));
-        }
+    let name = declared.domain.as_ref().map(|domain| domain.name.value.as_str()).unwrap_or_default();
+    if let Verb::Init = args.verb {
+        return init(&store(args, name)?);
     }
+    let Some(written) = &declared.identity else { return Err(anyhow::anyhow!(NO_IDENTITY)) };
+    let Checked { value, report } = identity::from_declared(written);
+    let Some(identity) = value else { return Ok(talk::judge(&report.sorted(), &sources)) };
     match &args.verb {
-        Verb::Init => init(&store(args, &judged)?),
-        Verb::Sign => sign(&KeyStore::open(&store(args, &judged)?)?, &judged, before, root),
-        Verb::Show => show(before.identity()),
-        Verb::Creds { user, out } => creds(&KeyStore::open(&store(args, &judged)?)?, before.identity(), user, out),
+        Verb::Creds { user, out } => creds(&KeyStore::open(&store(args, name)?)?, &identity, user, out),
+        Verb::Init | Verb::Sign | Verb::Show => show(&identity),
     }
 }
 
-fn store(args: &Args, judged: &Judged) -> Result<PathBuf> {
+const NO_IDENTITY: &str = "this domain has no identity yet: run `leafwright keys init`, then `leafwright keys sign`";
+
+fn store(args: &Args, domain: &str) -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(store) = args.store.clone().or_else(|| set("LEAFWRIGHT_KEYS")) {
         return Ok(store);
     }
     let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
     let data = data.ok_or_else(|| WrongUsage("there is no home directory; name the key store with --store DIR".to_owned()))?;
-    Ok(data.join("leafwright/keys").join(judged.domain.name.as_str()))
+    Ok(data.join("leafwright/keys").join(domain))
 }
 
 fn init(directory: &Path) -> Result<Exit> {
@@ -88,9 +85,20 @@ fn init(directory: &Path) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn sign(store: &KeyStore, judged: &Judged, before: Before<'_>, root: &Path) -> Result<Exit> {
-    let now = OffsetDateTime::now_utc();
-    let identity = provision(store, &compile::wanted(&judged.domain), before, now)?;
+fn sign_domain(args: &Args, sources: &Sources, root: &Path) -> Result<Exit> {
+    let Checked { value, report } = judge(sources);
+    let exit = talk::judge(&report.sorted(), sources);
+    let Some(judged) = value.filter(|_| exit == Exit::Done) else { return Ok(Exit::Unsound) };
+    let store = KeyStore::open(&store(args, judged.domain.name.as_str())?)?;
+    // Signing is the way out of an identity that cannot be believed, and must not be stopped by it.
+    let written = judged.declared.identity.as_ref();
+    let believed = written.and_then(|written| identity::from_declared(written).value);
+    let before = match (&believed, written) {
+        (Some(identity), _) => Before::Signed(identity),
+        (None, Some(written)) => Before::Unreadable { generation: written.generation.value },
+        (None, None) => Before::Nothing,
+    };
+    let identity = provision(&store, &compile::wanted(&judged.domain), before, OffsetDateTime::now_utc())?;
     match identity_files::write(&root.join(identity_files::FOLDER), &identity)?.as_slice() {
         [] => talk::say("nothing to do"),
         changed => {
@@ -101,8 +109,7 @@ fn sign(store: &KeyStore, judged: &Judged, before: Before<'_>, root: &Path) -> R
     Ok(Exit::Done)
 }
 
-fn show(identity: Option<&PublicIdentity>) -> Result<Exit> {
-    let identity = identity.context("this domain has no identity yet: run `leafwright keys init`, then `leafwright keys sign`")?;
+fn show(identity: &PublicIdentity) -> Result<Exit> {
     let mut text = format!("generation {}\n", identity.generation);
     let row = |who: &str, key: &str, note: &str| format!("{who:<40} {key} {note}").trim_end().to_owned() + "\n";
     text += &row("operator", identity.operator.key.as_str(), "");
@@ -119,10 +126,10 @@ fn show(identity: Option<&PublicIdentity>) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn creds(store: &KeyStore, identity: Option<&PublicIdentity>, user: &str, out: &Path) -> Result<Exit> {
+fn creds(store: &KeyStore, identity: &PublicIdentity, user: &str, out: &Path) -> Result<Exit> {
     let unknown = || WrongUsage(format!("there is no user of the cluster `{user}`; `leafwright keys show` lists those with a JWT"));
     let id = UserId::parse(user).ok_or_else(unknown)?;
-    let public = identity.and_then(|identity| identity.users.get(&id)).and_then(|user| user.jwt.as_deref());
+    let public = identity.users.get(&id).and_then(|user| user.jwt.as_deref());
     put_secret(out, &store.creds(&id, public.ok_or_else(unknown)?)?, 0o400)?;
     talk::say(&format!("wrote {}", out.display()));
     Ok(Exit::Done)

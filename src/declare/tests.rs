@@ -174,7 +174,7 @@ fn the_foreground_is_a_layer_by_machine() {
     sources.add("domain.toml", "name = \"a\"\ndns = \"a\"\n");
     sources.add(FOREGROUND, "[machines.oak]\nleaf.listen = \"127.0.0.1:4222\"\n");
     let declared = all(&sources).value.unwrap();
-    assert_eq!(declared.foreground["oak"].blocks[0].settings.entries.len(), 1);
+    assert_eq!(declared.foreground["oak"].entries.len(), 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use super::codes;
 use super::evaluate::{Evaluation, Out};
-use super::layers::{Ground, Layer, Layers, Node, PlacedCheck, What, lay, push};
+use super::layers::{lay_table, Ground, Layer, Layers, Node, PlacedCheck, What, lay, push};
 use super::model::{self, Origins, Part};
 use super::references::Followed;
 use super::schema::BUILT_IN;
@@ -66,7 +66,7 @@ pub fn collect_places(node: &Node, path: &mut String, places: &mut BTreeMap<Box<
 /// A machine with everything that its evaluation needs.
 pub struct Subject<'a, 'b> {
     pub machine: &'a declare::Machine,
-    pub foreground: Option<&'a declare::Body>,
+    pub foreground: Option<&'a declare::Table>,
     pub domain: &'a Domain,
     pub cluster: Option<&'a Cluster>,
     pub followed: Followed<'a>,
@@ -90,7 +90,7 @@ impl<'a> Subject<'a, '_> {
         let mut layers = Layers { root: base.root.clone(), conditions: base.conditions.clone(), checks: vec![] };
         lay(&mut layers, &self.machine.body, Layer::Machine, self.base.ground, report);
         if let Some(foreground) = self.foreground {
-            lay(&mut layers, foreground, Layer::Foreground, self.base.ground, report);
+            lay_table(&mut layers, foreground, self.base.ground, report);
         }
         layers
     }
