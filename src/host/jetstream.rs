@@ -38,19 +38,36 @@ pub mod codes {
 #[derive(Debug)]
 pub enum ApiError {
     /// Nobody answers for this domain: the server, its JetStream or the link to it is away.
-    Unreachable { subject: String },
-    Late { subject: String },
-    Refused { subject: String, code: u16, err_code: u64, description: String },
+    Unreachable {
+        subject: String,
+    },
+    Late {
+        subject: String,
+    },
+    Refused {
+        subject: String,
+        code: u16,
+        err_code: u64,
+        description: String,
+    },
     /// The connection failed, or the answer was none that we know.
-    Broken { subject: String, why: String },
+    Broken {
+        subject: String,
+        why: String,
+    },
     /// The server said yes, and what it holds is something else.
-    Differs { object: String, change: Box<Change> },
+    Differs {
+        object: String,
+        change: Box<Change>,
+    },
 }
 
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ApiError::Unreachable { subject } => write!(f, "nobody answers on {subject}: is the server up and its link there?"),
+            ApiError::Unreachable { subject } => {
+                write!(f, "nobody answers on {subject}: is the server up and its link there?")
+            }
             ApiError::Late { subject } => write!(f, "no answer on {subject} in time"),
             ApiError::Refused { subject, err_code, description, .. } => {
                 write!(f, "nats-server refused {subject}: {description} ({err_code})")
@@ -298,9 +315,14 @@ impl JetStream {
             let late = since.elapsed() > ANSWER;
             match self.difference(wanted).await? {
                 Some(change) if change.is_empty() => return Ok(()),
-                Some(change) if late => return Err(ApiError::Differs { object: wanted.to_string(), change: Box::new(change) }),
+                Some(change) if late => {
+                    return Err(ApiError::Differs { object: wanted.to_string(), change: Box::new(change) });
+                }
                 None if late => {
-                    return Err(ApiError::Broken { subject: self.prefix.clone(), why: format!("{wanted} is not there") });
+                    return Err(ApiError::Broken {
+                        subject: self.prefix.clone(),
+                        why: format!("{wanted} is not there"),
+                    });
                 }
                 _ => tokio::time::sleep(PAUSE).await,
             }
@@ -347,7 +369,11 @@ fn absent<T>(answer: Result<T, ApiError>, code: u64) -> Result<Option<T>, ApiErr
 fn unknown(config: &Value, rows: &'static [rules::Row], keys: &[&str]) -> BTreeMap<String, Value> {
     let Value::Object(fields) = config else { return BTreeMap::new() };
     let known = |field: &str| keys.contains(&field) || rules::find(rows, field).is_some();
-    fields.iter().filter(|(field, value)| !known(field) && !is_default(value)).map(|(field, value)| (field.clone(), value.clone())).collect()
+    fields
+        .iter()
+        .filter(|(field, value)| !known(field) && !is_default(value))
+        .map(|(field, value)| (field.clone(), value.clone()))
+        .collect()
 }
 
 fn is_default(value: &Value) -> bool {

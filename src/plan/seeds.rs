@@ -3,7 +3,7 @@
 //! Refuses: sets that shrank or changed, and seed streams that were lost while the event store kept their events.
 
 use super::between::View;
-use super::model::{Action, Because, Object, Refusal, Remedy, Step};
+use super::model::{Action, Because, Object, Refusal, Step};
 use super::observed::StoredSeed;
 use crate::compile::Seed;
 
@@ -16,7 +16,7 @@ pub(super) fn step(view: &View<'_>, seed: &Seed) -> Option<Step> {
         StoredSeed::Prefix(view.observed.stream(view.scope, stream).map_or(0, |stream| stream.last_sequence))
     });
     let refuse = |say: String, way_out: String| {
-        Some(view.refusal(Object::Events(seed.set.clone()), &name, Remedy::Declare, Refusal { say, way_out }))
+        Some(view.refusal(Object::Events(seed.set.clone()), &name, Refusal { say, way_out }))
     };
     if lost(view, stream).is_some() {
         return None;
@@ -33,8 +33,9 @@ pub(super) fn step(view: &View<'_>, seed: &Seed) -> Option<Step> {
         StoredSeed::Prefix(from) if from == to => None,
         StoredSeed::Prefix(from) => {
             let action = Action::LoadEvents { set: seed.set.clone(), stream: seed.target.stream.clone(), from, to };
-            let because = if from == 0 { view.missing_or_new(&name) } else { Because::Grew { by: to - from } };
-            Some(view.step(&name, "load", action, because))
+            let id = view.id(&name, "load");
+            let because = if from == 0 { view.missing_or_new(&id) } else { Because::Grew { by: to - from } };
+            Some(view.step(id, action, because))
         }
     }
 }
@@ -47,10 +48,18 @@ pub(super) fn lost(view: &View<'_>, stream: &str) -> Option<Refusal> {
     if observed.streams.contains_key(stream) {
         return None;
     }
-    let sources_it = |name: &str| observed.streams[name].config.sources.iter().any(|source| source.name == stream && source.external.is_none());
+    let sources_it = |name: &str| {
+        observed.streams[name].config.sources.iter().any(|source| source.name == stream && source.external.is_none())
+    };
     let store = observed.streams.keys().find(|name| sources_it(name) && observed.streams[*name].messages > 0)?;
     Some(Refusal {
-        say: format!("`{stream}` is gone while `{store}`, which sources it, has messages: loading again would double the events of `{}`", seed.set),
-        way_out: format!("take `{}` out of `events` if `{store}` already holds its events, or restore `{stream}` from a keeper", seed.set),
+        say: format!(
+            "`{stream}` is gone while `{store}`, which sources it, has messages: loading again would double the events of `{}`",
+            seed.set
+        ),
+        way_out: format!(
+            "take `{}` out of `events` if `{store}` already holds its events, or restore `{stream}` from a keeper",
+            seed.set
+        ),
     })
 }
