@@ -5,6 +5,7 @@
 
 use super::grammar::Grammar;
 use super::model::{Message, ServiceContract};
+use crate::declare::nearest;
 use super::schemas::{self, Schemas};
 use crate::declare::{self, Contract, Declared, MessageKind, Value};
 use crate::diag::{Checked, Code, Diagnostic, Report, Span};
@@ -355,11 +356,4 @@ fn json(value: &Value) -> serde_json::Value {
             table.entries.iter().map(|entry| (entry.key.value.to_string(), json(&entry.value.value))).collect(),
         ),
     }
-}
-
-/// The name that was probably meant: at most a third of its letters differ.
-pub(super) fn nearest<'n>(text: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let distance = |name: &str| strsim::damerau_levenshtein(text, name);
-    let near = names.map(|name| (distance(name), name)).min()?;
-    (near.0 <= text.len().div_ceil(3).min(4)).then_some(near.1)
 }

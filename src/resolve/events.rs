@@ -2,8 +2,8 @@
 //!
 //! Refuses: events of a type that no contract defines, and data that does not fit its schema.
 
-use super::contracts::nearest;
 use super::model::{EventSet, Message, SeedEvent};
+use crate::declare::nearest;
 use super::schemas;
 use crate::declare::{self, Declared, MessageKind};
 use crate::diag::{Checked, Code, Diagnostic, Report, Span};

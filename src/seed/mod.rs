@@ -8,8 +8,10 @@ pub mod api;
 mod batch;
 mod compare;
 mod digest;
+pub mod door;
 mod error;
 mod load;
+mod pipe;
 pub mod progress;
 mod stored;
 #[doc(hidden)]
@@ -17,5 +19,6 @@ pub mod synthetic;
 
 pub use compare::{Depth, check};
 pub use digest::Prefixes;
+pub use door::{Door, Login};
 pub use error::{Difference, SeedError};
-pub use load::{Loaded, Progress, load};
+pub use load::{Loaded, Progress, load, load_through};

@@ -131,7 +131,7 @@ const CASES: &[Case] = &[
         add_cluster_stream(d, "b", sourcing("a", Some("web")));
     }),
     ("work-queue-sources", |d| add_stream(d, "web", "a", Stream { retention: Retention::WorkQueue, ..sourcing("EVT", Some("hub")) })),
-    ("command-age", |d| on(d, "web", |m| m.options.event_store.commands_max_age = Duration::secs(7 * 86_400))),
+    ("command-age", |d| on(d, "web", |m| m.options.event_store.commands_max_age = Duration::secs(8 * 86_400))),
     ("command-age", |d| on(d, "web", |m| m.options.event_store.commands_max_age = Duration::secs(0))),
     ("command-age", |d| cluster(d).options.commands.ack_wait = Duration::secs(8 * 86_400)),
     ("command-age", |d| cluster(d).options.commands.max_deliver = 0),
