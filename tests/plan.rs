@@ -160,6 +160,19 @@ fn a_lost_seed_stream_is_not_filled_again_behind_its_aggregate() {
 }
 
 #[test]
+fn a_leaf_that_was_wiped_does_not_send_its_events_to_the_cluster_again() {
+    let desired = meadow();
+    let mut done = after(&between(&desired, &Observed::default()), &Observed::default());
+    done.objects.remove(&common::plans::machine("thermo"));
+    assert_eq!(between(&desired, &done).refused().count(), 0, "the aggregate is empty");
+    done.objects.get_mut(&Scope::Cluster).unwrap().streams.get_mut("EVT").unwrap().messages = 3;
+    let plan = between(&desired, &done);
+    assert_eq!(ids(&plan), ["thermo/stream/EVT-thermo/create", "thermo/stream/SEED-thermo-start/refuse"]);
+    done.made.clear();
+    assert_eq!(between(&desired, &done).refused().count(), 0, "nothing says that they were ever loaded");
+}
+
+#[test]
 fn event_sets_only_grow() {
     let desired = meadow();
     let done = after(&between(&desired, &Observed::default()), &Observed::default());

@@ -6,6 +6,7 @@ use crate::compile::jetstream::{ConsumerConfig, StreamConfig};
 use crate::plan::{Change, ObservedConsumer, ObservedObjects, ObservedStream, consumers, rules, streams};
 use async_nats::client::RequestErrorKind;
 use async_nats::{Client, HeaderMap};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How long an election, or a stream that a list does not show yet, is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
+/// How many lists of consumers are asked for at once.
+const LISTS: usize = 32;
 
 /// Errors by nats-server's own `err_code` (its `server/errors.json`).
 pub mod codes {
@@ -159,6 +162,8 @@ struct StreamInfo {
 struct State {
     messages: u64,
     last_seq: u64,
+    #[serde(default)]
+    consumer_count: u64,
 }
 
 #[derive(Deserialize)]
@@ -215,18 +220,31 @@ impl JetStream {
 
     /// Everything in this domain: all streams, all their durable consumers, page by page.
     pub async fn observe(&self) -> Result<ObservedObjects, ApiError> {
-        let mut observed = ObservedObjects::default();
-        for info in self.pages("STREAM.LIST", |page| page.streams).await? {
-            let stream = self.observed_stream("STREAM.LIST", info)?;
-            let call = format!("CONSUMER.LIST.{}", stream.config.name);
-            let infos = self.pages(&call, |page| page.consumers).await?;
-            let durable = infos.into_iter().filter(|info| info.config.get("durable_name").is_some());
-            let consumers = durable.map(|info| self.observed_consumer(&call, info)).collect::<Result<Vec<_>, _>>()?;
-            let by_name = consumers.into_iter().map(|consumer| (consumer.config.durable_name.clone(), consumer));
-            observed.consumers.insert(stream.config.name.clone(), by_name.collect());
-            observed.streams.insert(stream.config.name.clone(), stream);
+        let infos = self.pages("STREAM.LIST", |page| page.streams).await?;
+        let mut lists = Vec::new();
+        for info in infos.iter().filter(|info| info.state.consumer_count > 0) {
+            lists.extend(info.config["name"].as_str().map(|stream| self.durable_consumers(stream.to_owned())));
         }
-        Ok(observed)
+        let consumers = stream::iter(lists).buffered(LISTS).try_collect().await?;
+        let streams = infos.into_iter().map(|info| {
+            let stream = self.observed_stream("STREAM.LIST", info)?;
+            Ok((stream.config.name.clone(), stream))
+        });
+        Ok(ObservedObjects { streams: streams.collect::<Result<_, ApiError>>()?, consumers })
+    }
+
+    async fn durable_consumers(
+        &self,
+        stream: String,
+    ) -> Result<(String, BTreeMap<String, ObservedConsumer>), ApiError> {
+        let call = format!("CONSUMER.LIST.{stream}");
+        let infos = self.pages(&call, |page| page.consumers).await?;
+        let durable = infos.into_iter().filter(|info| info.config.get("durable_name").is_some());
+        let consumers = durable.map(|info| {
+            let consumer = self.observed_consumer(&call, info)?;
+            Ok((consumer.config.durable_name.clone(), consumer))
+        });
+        Ok((stream, consumers.collect::<Result<_, ApiError>>()?))
     }
 
     /// All pages of a list; a page that misses objects (their leaders did not answer) is asked for again.

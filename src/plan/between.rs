@@ -21,7 +21,8 @@ pub fn between(desired: &Desired, observed: &Observed, sources: &Sources) -> Pla
     let mut undeclared = Vec::new();
     closures(desired, observed, &mut steps);
     for (scope, objects) in scopes(desired) {
-        let view = View { scope: &scope, objects, observed, sources };
+        let domain = domain_of(desired, &scope);
+        let view = View { scope: &scope, domain, objects, observed, sources };
         for config in &objects.streams {
             steps.extend(stream(&view, config));
         }
@@ -45,6 +46,7 @@ pub fn between(desired: &Desired, observed: &Observed, sources: &Sources) -> Pla
 /// One scope, desired and observed.
 pub(super) struct View<'a> {
     pub scope: &'a Scope,
+    pub domain: Option<&'a str>,
     pub objects: &'a Objects,
     pub observed: &'a Observed,
     pub sources: &'a Sources,
