@@ -110,7 +110,7 @@ fn machine(sources: &mut Sources, text: &str, part: Part, options: Options) -> M
         modules: vec![name!("leaf")],
         options,
         templates: Arc::default(),
-        origins: Origins { places: Arc::default(), fallback: Some(origin) },
+        origins: Origins { fallback: Some(origin), ..Origins::default() },
         origin,
     }
 }
@@ -225,7 +225,7 @@ fn cluster(sources: &mut Sources) -> Cluster {
             streams: BTreeMap::new(),
             buckets: BTreeMap::new(),
         },
-        origins: Origins { places: Arc::default(), fallback: Some(origin) },
+        origins: Origins { fallback: Some(origin), ..Origins::default() },
         origin,
     }
 }
