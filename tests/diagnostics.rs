@@ -41,7 +41,9 @@ fn folder(files: &Files) -> tempfile::TempDir {
 fn sign(files: &mut Files) {
     use leafwright::host::{keys::KeyStore, provision};
     let root = folder(files);
-    let judged = leafwright::judge(&load::domain(root.path()).unwrap()).value.unwrap();
+    let sources = load::domain(root.path()).unwrap();
+    let judged = leafwright::judge(&sources);
+    let judged = judged.value.unwrap_or_else(|| panic!("only what is sound is signed:\n{}", render(&judged.report.sorted(), &sources, Style::Plain)));
     let store = KeyStore::create(&root.path().join("keys")).unwrap();
     let wanted = leafwright::compile::wanted(&judged.domain);
     let identity = provision(&store, &wanted, None, time::OffsetDateTime::now_utc()).unwrap();
