@@ -40,6 +40,10 @@ pub fn judge(sources: &Sources) -> Checked<Judged> {
     let mut written = declare::all(sources);
     written.report.absorb(resolve::rules::secrets(sources));
     written.then(|declared| {
+        // `declare` has said what is wrong with domain.toml; without it every reference would lead nowhere.
+        if declared.domain.is_none() {
+            return Checked::new(None, diag::Report::default());
+        }
         let resolved = resolve::domain(&declared);
         resolved.map(|domain| Judged { declared, domain })
     })

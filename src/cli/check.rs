@@ -2,7 +2,7 @@
 
 use super::{Exit, talk};
 use crate::diag::{Sources, json};
-use crate::{declare, diag, resolve};
+use crate::diag;
 use anyhow::Result;
 
 /// Judge the whole domain: every mistake, each with its place and a way out
@@ -38,5 +38,5 @@ pub fn run(args: &Args, sources: &Sources) -> Result<Exit> {
 
 /// All findings about the domain, in source order.
 fn domain(sources: &Sources) -> diag::Report {
-    declare::all(sources).then(|declared| resolve::domain(&declared)).report.sorted()
+    crate::judge(sources).report.sorted()
 }

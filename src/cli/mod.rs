@@ -5,6 +5,9 @@
 mod build;
 mod check;
 mod explain;
+pub mod explain_option;
+#[cfg(feature = "world")]
+mod keys;
 mod talk;
 #[cfg(feature = "world")]
 mod up;
@@ -50,6 +53,8 @@ enum Verb {
     Build(build::Args),
     #[cfg(feature = "world")]
     Up(up::Args),
+    #[cfg(feature = "world")]
+    Keys(keys::Args),
     Explain(explain::Args),
 }
 
@@ -88,7 +93,9 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Build(args) => build::run(args, &read_domain(cli)?),
         #[cfg(feature = "world")]
         Verb::Up(args) => up::run(args, &find_root(cli)?),
-        Verb::Explain(args) => explain::run(args),
+        #[cfg(feature = "world")]
+        Verb::Keys(args) => keys::run(args, &find_root(cli)?),
+        Verb::Explain(args) => explain::run(args, || read_domain(cli)),
     }
 }
 

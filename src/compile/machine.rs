@@ -52,14 +52,9 @@ fn below(path: &str) -> &str {
     path.trim_start_matches('/')
 }
 
-fn services(machine: &Machine) -> impl Iterator<Item = (&ServiceName, &crate::resolve::Service)> {
-    let leaf = machine.part == Part::Leaf;
-    machine.options.services.iter().filter(move |_| leaf)
-}
-
 fn environments(linked: &Linked<'_>, machine: &Machine, triggers: &mut Triggers, report: &mut Report) -> Vec<Artefact> {
     let mut made = vec![];
-    for (name, service) in services(machine) {
+    for (name, service) in units::services(machine) {
         let origin = units::service_origin(machine, name);
         match environment::print(&environment::of_service(linked, machine, name, service)) {
             Ok(text) => {
@@ -233,7 +228,7 @@ pub fn objects(
 
 fn processes(linked: &Linked<'_>, machine: &Machine) -> Vec<ServiceProcess> {
     let mut processes = vec![];
-    for (name, service) in services(machine) {
+    for (name, service) in units::services(machine) {
         let mut environment = environment::of_service(linked, machine, name, service);
         environment.insert("NATS_NKEY_SEED_FILE".to_owned(), format!("$CREDENTIALS_DIRECTORY/{}", environment::CREDENTIAL));
         for instance in 1..=service.instances {

@@ -40,9 +40,22 @@ pub use permissions::{Rights, of_domain as permissions};
 use crate::diag::{Checked, Report};
 use crate::identity::{PublicIdentity, Wanted};
 use crate::name::MachineName;
-use crate::resolve::{Domain, Machine, Part};
+use crate::resolve::{Domain, Machine};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What must be signed: the rights of every user, and the names that the certificates of the cluster's members stand for.
+pub fn wanted(domain: &Domain) -> Wanted {
+    let linked = Linked::new(domain);
+    let members = linked.members().map(|member| {
+        let names = BTreeSet::from([member.options.network.host.clone(), member.name.to_string()]);
+        (member.name.clone(), names)
+    });
+    // A person who declares a public key keeps the private half; nobody makes another one.
+    let mut users = permissions(domain);
+    users.retain(|user, _| permissions::declared_key(domain, user).is_none());
+    Wanted { domain: domain.name.clone(), account: domain.account.clone(), servers: members.collect(), users }
+}
 
 /// Everything that follows from the declarations.
 #[derive(Clone, Debug)]
@@ -51,18 +64,6 @@ pub struct Compiled {
     /// What belongs to no single machine.
     pub domain: Closure,
     pub desired: Desired,
-}
-
-/// What the domain asks of its identity: every user with its rights, every server that others connect to with its names.
-pub fn wanted(domain: &Domain) -> Wanted {
-    let members = domain.machines.iter().filter(|machine| machine.part == Part::Member);
-    let names = |machine: &Machine| BTreeSet::from([machine.options.network.host.clone(), "localhost".to_owned()]);
-    Wanted {
-        domain: domain.name.clone(),
-        account: domain.account.clone(),
-        users: permissions(domain),
-        servers: members.map(|machine| (machine.name.clone(), names(machine))).collect(),
-    }
 }
 
 /// All machines, in parallel, and what belongs to none of them. There is a value only if nothing is wrong with any of them.

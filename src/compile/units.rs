@@ -43,8 +43,16 @@ pub fn instance_unit(service: &ServiceName, instance: u32) -> String {
 
 /// All units of a machine, by name.
 pub fn of_machine(linked: &Linked<'_>, machine: &Machine, triggers: &Triggers, report: &mut Report) -> Vec<UnitFile> {
-    let mut units = BTreeMap::from([(NATS.to_owned(), nats(machine, triggers)), (TARGET.to_owned(), target(machine))]);
-    for (name, service) in &machine.options.services {
+    let mut refuse = |option: &str, fault: Unwritable| {
+        let span = machine.origins.of(option).unwrap_or(machine.origin);
+        report.push(Diagnostic::error(Code(702), span, fault.0).label("ends up in a unit"));
+    };
+    let mut units = BTreeMap::from([(TARGET.to_owned(), target(machine))]);
+    match nats(machine, triggers) {
+        Ok(unit) => drop(units.insert(NATS.to_owned(), unit)),
+        Err(fault) => refuse("leaf.store", fault),
+    }
+    for (name, service) in services(machine) {
         let options = vec![format!("services.{name}.unit"), format!("services.{name}")];
         match self::service(linked, machine, name, service, triggers) {
             Ok(mut unit) => {
@@ -52,10 +60,7 @@ pub fn of_machine(linked: &Linked<'_>, machine: &Machine, triggers: &Triggers, r
                 let name = service_unit(name);
                 units.insert(name.clone(), UnitFile { name, unit, options });
             }
-            Err(fault) => {
-                let span = machine.origins.of(&options[1]).unwrap_or(machine.origin);
-                report.push(Diagnostic::error(Code(702), span, fault.0).label("ends up in a unit"));
-            }
+            Err(fault) => refuse(&options[1], fault),
         }
     }
     for (name, declared) in &machine.options.units {
@@ -100,7 +105,7 @@ fn unit(sections: [(&str, Section); 3]) -> Unit {
     sections.into_iter().map(|(name, section)| (name.to_owned(), section)).collect()
 }
 
-fn nats(machine: &Machine, triggers: &Triggers) -> UnitFile {
+fn nats(machine: &Machine, triggers: &Triggers) -> Result<UnitFile, Unwritable> {
     let leaf = &machine.options.leaf;
     let mut service = section([
         ("Type", "exec".to_owned()),
@@ -117,12 +122,12 @@ fn nats(machine: &Machine, triggers: &Triggers) -> UnitFile {
         ("LimitNOFILE", leaf.limit_nofile.to_string()),
     ]);
     match leaf.store.strip_prefix("/var/lib/").filter(|rest| !rest.is_empty() && !rest.contains("..")) {
-        Some(state) => service.extend(section([("StateDirectory", state.to_owned()), ("StateDirectoryMode", "0700".to_owned())])),
-        None => service.extend(section([("ReadWritePaths", leaf.store.clone())])),
+        Some(state) => service.extend(section([("StateDirectory", quote::field(state)?), ("StateDirectoryMode", "0700".to_owned())])),
+        None => service.extend(section([("ReadWritePaths", quote::field(&leaf.store)?)])),
     }
     service.extend(hardening::shared());
     service.extend(hardening::server());
-    UnitFile {
+    Ok(UnitFile {
         name: NATS.to_owned(),
         unit: unit([
             ("Unit", section([
@@ -136,15 +141,17 @@ fn nats(machine: &Machine, triggers: &Triggers) -> UnitFile {
             ("Install", section([("WantedBy", TARGET.to_owned())])),
         ]),
         options: vec!["leaf".to_owned()],
-    }
+    })
+}
+
+/// Services run on leaves: a member of the cluster has no users of its own for them.
+pub fn services(machine: &Machine) -> impl Iterator<Item = (&ServiceName, &Service)> {
+    let leaf = machine.part == Part::Leaf;
+    machine.options.services.iter().filter(move |_| leaf)
 }
 
 fn target(machine: &Machine) -> UnitFile {
-    let services = match machine.part {
-        Part::Member => vec![],
-        Part::Leaf => machine.options.services.iter().collect(),
-    };
-    let instances = services.into_iter().flat_map(|(name, service)| (1..=service.instances).map(move |at| instance_unit(name, at)));
+    let instances = services(machine).flat_map(|(name, service)| (1..=service.instances).map(move |at| instance_unit(name, at)));
     let wants = std::iter::once(NATS.to_owned()).chain(instances).collect();
     let mut head = section([("Description", format!("everything that {} is for", machine.name))]);
     head.insert("Wants".to_owned(), wants);

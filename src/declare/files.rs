@@ -5,7 +5,7 @@
 use super::syntax;
 use super::table::{At, File, Reader};
 use super::value::Table;
-use super::{Contract, Declared, Domain, EventSet, Hardware, HardwareName, Machine, Module, Person, Schema};
+use super::{Contract, Declared, Domain, EventSet, Hardware, HardwareName, Identity, Machine, Module, Person, Schema};
 use crate::diag::codes::Code;
 use crate::diag::{Checked, Diagnostic, Report, SourceId, Sources, Span};
 use crate::name::{EventSetName, Fault, MachineName, ModuleName, PersonName, ServiceName};
@@ -37,6 +37,10 @@ pub(super) enum Kind {
     Contract,
     Schema,
     Foreground,
+    /// `identity/identity.toml`
+    Identity,
+    /// A JWT or certificate beside it.
+    Signed,
     /// Read by others, or by people.
     Other,
 }
@@ -69,7 +73,11 @@ impl Kind {
                 (TOP, &["sends", "receives"]),
                 ("`[messages.\"…\"]`", &["kind", "schema", "reply", "outcomes", "example"]),
             ],
-            Kind::Foreground | Kind::Template | Kind::Events | Kind::Schema | Kind::Other => &[],
+            Kind::Identity => &[
+                (TOP, &["generation", "operator", "system_account", "account", "users"]),
+                ("`[certificates.<machine>]`", &["names", "not_after"]),
+            ],
+            Kind::Foreground | Kind::Template | Kind::Events | Kind::Schema | Kind::Signed | Kind::Other => &[],
         }
     }
 }
@@ -104,7 +112,9 @@ fn classify(path: &str) -> Result<(Kind, &str), String> {
             Some((module, file)) if file.ends_with(".tera") && !file.contains('/') => Ok((Kind::Template, module)),
             _ => Err("modules/<name>/module.toml, and templates as modules/<name>/<file>.tera".to_owned()),
         },
-        "identity" => Ok((Kind::Other, rest)),
+        "identity" if rest == "identity.toml" => Ok((Kind::Identity, rest)),
+        "identity" if rest.ends_with(".jwt") || rest.ends_with(".pem") => Ok((Kind::Signed, rest)),
+        "identity" => Err("identity/identity.toml, and JWTs and certificates, all written by `leafwright keys sign`".to_owned()),
         _ => Err("domain.toml, machines/, modules/, hardware/, people/, events/, contracts/ and identity/".to_owned()),
     }
 }
@@ -123,7 +133,6 @@ pub enum Expected {
 /// What the file at `path` (relative to the domain's root) is to the domain.
 pub fn expected(path: &str) -> Expected {
     match classify(path) {
-        Ok((Kind::Other, _)) if path.starts_with("identity/") => Expected::Read,
         Ok((Kind::Other, _)) => Expected::Ignored,
         Ok(_) => Expected::Read,
         Err(_) => Expected::Unexpected,
@@ -142,6 +151,9 @@ enum Thing {
     Contract(Box<Contract>),
     Schema(Box<Schema>),
     Foreground(BTreeMap<MachineName, Table>),
+    Identity(Box<Identity>),
+    /// The path below `identity/`.
+    Signed(Box<str>),
     Nothing,
 }
 
@@ -152,6 +164,7 @@ pub fn all(sources: &Sources) -> Checked<Declared> {
     let mut declared = Declared::default();
     let mut report = Report::default();
     let mut templates: BTreeMap<(bool, String), BTreeMap<String, SourceId>> = BTreeMap::new();
+    let mut signed = BTreeMap::new();
     for (id, (thing, found)) in ids.iter().zip(read) {
         report.absorb(found);
         match thing {
@@ -160,6 +173,7 @@ pub fn all(sources: &Sources) -> Checked<Declared> {
                 let name = path.rsplit('/').next().unwrap_or(path).to_owned();
                 templates.entry((path.starts_with(STANDARD), module)).or_default().insert(name, *id);
             }
+            Some(Thing::Signed(path)) => drop(signed.insert(path, (*id, Box::from(sources.text(*id))))),
             Some(thing) => gather(sources, thing, &mut declared, &mut report),
             None => {
                 declared.unread.insert(sources.path(*id).to_owned());
@@ -167,6 +181,9 @@ pub fn all(sources: &Sources) -> Checked<Declared> {
         }
     }
     hand_out(sources, templates, &mut declared, &mut report);
+    if let Some(identity) = &mut declared.identity {
+        identity.files = signed;
+    }
     if declared.domain.is_none() && !declared.unread.contains("domain.toml") && !sources.is_empty() {
         let top = Span::new(SourceId(0), 0..0);
         let missing = Diagnostic::error(ABSENT, top, "the domain has no `domain.toml`");
@@ -202,6 +219,7 @@ fn read(sources: &Sources, id: SourceId, kind: Kind, name: &str, report: &mut Re
     let text = sources.text(id);
     match kind {
         Kind::Template => return Some(Thing::Template(name.to_owned())),
+        Kind::Signed => return Some(Thing::Signed(name.into())),
         Kind::Schema => return schema(name, id, text, report).map(|schema| Thing::Schema(Box::new(schema))),
         Kind::Events => {
             let name = named(id, name, EventSetName::parse, report);
@@ -242,7 +260,8 @@ fn read(sources: &Sources, id: SourceId, kind: Kind, name: &str, report: &mut Re
             reader.finish();
             Some(Thing::Foreground(machines))
         }
-        Kind::Template | Kind::Events | Kind::Schema | Kind::Other => Some(Thing::Nothing),
+        Kind::Identity => Identity::read(file, table).map(|it| Thing::Identity(Box::new(it))),
+        Kind::Template | Kind::Events | Kind::Schema | Kind::Signed | Kind::Other => Some(Thing::Nothing),
     }
 }
 
@@ -304,6 +323,7 @@ fn gather(sources: &Sources, thing: Thing, declared: &mut Declared, report: &mut
         Thing::Events(it) => drop(declared.events.insert(it.name.clone(), *it)),
         Thing::Schema(it) => drop(declared.schemas.insert(it.path.clone(), *it)),
         Thing::Foreground(machines) => declared.foreground = machines,
+        Thing::Identity(it) => declared.identity = Some(*it),
         Thing::Contract(it) => match declared.contracts.get(&it.service) {
             Some(first) => {
                 let message = format!("the service `{}` has two contracts", it.service);
@@ -314,7 +334,7 @@ fn gather(sources: &Sources, thing: Thing, declared: &mut Declared, report: &mut
             }
             None => drop(declared.contracts.insert(it.service.clone(), *it)),
         },
-        Thing::Template(_) | Thing::Nothing => {}
+        Thing::Template(_) | Thing::Signed(_) | Thing::Nothing => {}
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! Refuses: secrets, and judging signatures; that is the floor `identity`'s.
 
+use super::table::{File, Reader, count, table, text, word};
+use super::value::{Entry, Table};
 use crate::diag::{SourceId, Spanned};
 use crate::name::{MachineName, NKeyPublic};
 use std::collections::BTreeMap;
@@ -35,4 +37,45 @@ pub struct Certificate {
     pub names: Vec<Spanned<Box<str>>>,
     /// `not_after = "2027-11-21T00:00:00Z"`
     pub not_after: Spanned<Box<str>>,
+}
+
+impl Identity {
+    /// `identity.toml`; the files beside it are added by whoever has them.
+    pub(super) fn read(file: &mut File, toml: Table) -> Option<Self> {
+        let (source, top) = (file.source, file.top());
+        let mut reader = Reader::new(file, toml, top);
+        let generation = reader.required("generation", "generation = 1", count);
+        let operator = reader.required("operator", "operator = \"O…\"", word(NKeyPublic::parse));
+        let system_account = reader.required("system_account", "system_account = \"A…\"", word(NKeyPublic::parse));
+        let account = reader.required("account", "account = \"A…\"", word(NKeyPublic::parse));
+        let users = reader.optional("users", table).map(|users| users.value).unwrap_or_default();
+        let users = users.entries.into_iter().filter_map(|user| user_key(reader.file, user)).collect();
+        let certificates = reader.each("certificates", MachineName::parse, |file, _, table, at| Certificate::read(file, table, at));
+        reader.finish();
+        Some(Self {
+            source,
+            generation: generation?.map(u64::from),
+            operator: operator?,
+            system_account: system_account?,
+            account: account?,
+            users,
+            certificates,
+            files: BTreeMap::new(),
+        })
+    }
+}
+
+fn user_key(file: &mut File, entry: Entry) -> Option<(Box<str>, Spanned<NKeyPublic>)> {
+    let key = word(NKeyPublic::parse)(file, &entry.key.value, entry.value)?;
+    Some((entry.key.value, key))
+}
+
+impl Certificate {
+    fn read(file: &mut File, table: Table, at: crate::diag::Span) -> Option<Self> {
+        let mut reader = Reader::new(file, table, at);
+        let names = reader.list_of("names", text);
+        let not_after = reader.required("not_after", "not_after = \"2027-01-01T00:00:00Z\"", text);
+        reader.finish();
+        Some(Self { names, not_after: not_after? })
+    }
 }

@@ -5,6 +5,7 @@
 
 use super::grammar::Grammar;
 use super::model::{Message, ServiceContract};
+use crate::declare::nearest;
 use super::schemas::{self, Schemas};
 use crate::declare::{self, Contract, Declared, MessageKind, Value};
 use crate::diag::{Checked, Code, Diagnostic, Report, Span};
@@ -226,6 +227,7 @@ impl<'a> Linker<'a> {
         {
             let finding = Diagnostic::error(BAD_EXAMPLE, *span, format!("the example does not fit the schema: {}", misfit.message));
             let finding = finding.also(message.schema.as_ref().map_or(*span, |path| path.span), "the schema is named here");
+            let finding = finding.help("mend the example, or the schema");
             report.push(if misfit.pointer.is_empty() { finding } else { finding.label(format!("at `{}`", misfit.pointer)) });
         }
         let ends = self.ends(name);
@@ -258,6 +260,7 @@ impl<'a> Linker<'a> {
                 let source = self.declared.schemas[&*path.value].source;
                 let text = format!("`contracts/{}` is not a JSON Schema: {}", path.value, misfit.message);
                 let finding = Diagnostic::error(BAD_SCHEMA, Span::new(source, 0..0), text).also(path.span, "named here");
+                let finding = finding.help("mend the schema; <https://json-schema.org/understanding-json-schema> says what it may hold");
                 report.push(if misfit.pointer.is_empty() { finding } else { finding.label(format!("at `{}`", misfit.pointer)) });
                 None
             }
@@ -355,11 +358,4 @@ fn json(value: &Value) -> serde_json::Value {
             table.entries.iter().map(|entry| (entry.key.value.to_string(), json(&entry.value.value))).collect(),
         ),
     }
-}
-
-/// The name that was probably meant: at most a third of its letters differ.
-pub(super) fn nearest<'n>(text: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let distance = |name: &str| strsim::damerau_levenshtein(text, name);
-    let near = names.map(|name| (distance(name), name)).min()?;
-    (near.0 <= text.len().div_ceil(3).min(4)).then_some(near.1)
 }

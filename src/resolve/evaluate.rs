@@ -241,12 +241,12 @@ impl<'e, 'a> Evaluation<'e, 'a> {
     }
 
     /// The definitions that count here: switched on, and not taken away further up.
-    fn standing(&mut self, node: Option<&'e Node<'a>>, cut: Cut) -> Vec<&'e Def<'a>> {
+    pub fn standing(&mut self, node: Option<&'e Node<'a>>, cut: Cut) -> Vec<&'e Def<'a>> {
         let Some(node) = node else { return vec![] };
         node.defs.iter().filter(|def| self.stands(def, cut) && matches!(def.what, What::Value(_) | What::Written(_))).collect()
     }
 
-    fn stands(&mut self, def: &Def<'a>, cut: Cut) -> bool {
+    pub fn stands(&mut self, def: &Def<'a>, cut: Cut) -> bool {
         def.rank.layer >= cut.layer && def.rank >= cut.rank && self.is_on(def.block)
     }
 
@@ -427,7 +427,7 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         (child_of(node, key), cut, extras.iter().filter(stands).filter_map(part).collect())
     }
 
-    fn descend(&mut self, node: &'e Node<'a>, mut cut: Cut, key: &str) -> Cut {
+    pub fn descend(&mut self, node: &'e Node<'a>, mut cut: Cut, key: &str) -> Cut {
         for def in &node.defs {
             match &def.what {
                 What::Replace if self.stands(def, cut) => cut.rank = cut.rank.max(def.rank),

@@ -159,10 +159,12 @@ pub fn lay<'a>(layers: &mut Layers<'a>, body: &'a Body, layer: Layer, ground: Gr
             }
         };
         let weakest = if layer == Layer::Module { Layer::ModuleDefault } else { layer };
-        let mut lay = Lay { ground, report, rank: Rank { class: Class::Settings, layer }, block: id, sets: vec![] };
+        // What `up` generates holds whatever was written, forced or not.
+        let settings = Class::Settings;
+        let mut lay = Lay { ground, report, rank: Rank { class: settings, layer }, block: id, sets: vec![] };
         for (rank, table) in [
             (Rank { class: Class::Default, layer: weakest }, &block.default),
-            (Rank { class: Class::Settings, layer }, &block.settings),
+            (Rank { class: settings, layer }, &block.settings),
             (Rank { class: Class::Force, layer }, &block.force),
         ] {
             lay.rank = rank;

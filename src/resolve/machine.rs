@@ -4,7 +4,7 @@
 
 use super::codes;
 use super::evaluate::{Evaluation, Out};
-use super::layers::{Ground, Layer, Layers, Node, PlacedCheck, What, lay, lay_table, push};
+use super::layers::{lay_table, Ground, Layer, Layers, Node, PlacedCheck, What, lay, push};
 use super::model::{self, Origins, Part};
 use super::references::Followed;
 use super::schema::BUILT_IN;
@@ -192,7 +192,7 @@ pub fn typed<T: serde::de::DeserializeOwned>(value: &Val, origin: Span, report: 
     match val::read(value) {
         Ok(options) => Some(options),
         Err(fault) => {
-            report.push(Diagnostic::error(codes::MISMATCH, origin, format!("the option tree does not fit its model: {fault}")));
+            report.push(Diagnostic::error(codes::DOES_NOT_FIT, origin, format!("the option tree does not fit its model: {fault}")));
             None
         }
     }
@@ -240,7 +240,8 @@ fn judge(evaluation: &mut Evaluation, placed: &PlacedCheck, base: &Base) {
     // The line that the user wrote: what the condition reads, where the machine or the domain says it.
     let written = that.slots().find_map(|slot| {
         let path = slot.keys.iter().map(|key| val::path_key(key).into_owned()).collect::<Vec<_>>().join(".");
-        evaluation.places.get(path.as_str()).or_else(|| base.places.get(path.as_str())).copied()
+        let span = evaluation.places.get(path.as_str()).or_else(|| base.places.get(path.as_str())).copied()?;
+        (!base.modules.iter().any(|module| module.source == span.source)).then_some(span)
     });
     let own = placed.layer > Layer::Module;
     let primary = match written {

@@ -15,6 +15,7 @@ mod cluster;
 mod codes;
 mod core;
 mod evaluate;
+mod explain;
 mod expr;
 mod fit;
 mod layers;
@@ -23,6 +24,8 @@ mod modules;
 mod references;
 mod schema;
 
+pub use explain::{Definition, Explanation, Verdict, explain};
+pub use layers::{Class, Layer};
 pub use model::*;
 
 use crate::declare::{self, Body, Declared, Module};
@@ -42,8 +45,14 @@ pub fn domain(declared: &Declared) -> Checked<Domain> {
     // Without a domain there is nothing to resolve; `declare` has said so.
     let Some(domain) = &declared.domain else { return Checked::new(None, report) };
     let resolved = whole(domain, declared, &mut report);
-    let report = report.sorted();
+    let report = once(report.sorted());
     Checked::new(resolved.filter(|_| !report.has_errors()), report)
+}
+
+/// What is wrong in a shared file is found by everybody who reads it, each with the help that fits; it is said once.
+fn once(mut report: Report) -> Report {
+    report.diagnostics.dedup_by(|b, a| a.primary.span == b.primary.span && a.code == b.code && a.message == b.message);
+    report
 }
 
 /// The domain, as far as it could be resolved; whoever goes on looks at the report first.
@@ -56,7 +65,9 @@ fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> 
     let linked = grammar.as_ref().and_then(|grammar| taken(contracts::link(declared, grammar, &running(&machines)), report));
     let (messages, services) = linked.unwrap_or_default();
     let events = taken(events::compile(declared, &messages), report).unwrap_or_default();
-    Some(Domain {
+    report.absorb(rules::placeholders(declared));
+    let complete = machines.len() == declared.machines.len() && cluster.is_some() != domain.clusters.is_empty();
+    let resolved = Domain {
         name: domain.name.value.clone(),
         dns: domain.dns.value.clone(),
         account: account(domain),
@@ -70,7 +81,12 @@ fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> 
         domain_events: domain.events.iter().map(|set| set.value.clone()).collect(),
         spaces: grammar?.spaces(),
         origin: domain.name.span,
-    })
+    };
+    // With a machine missing, the rules would find what is not wrong.
+    if complete {
+        report.absorb(rules::all(&resolved));
+    }
+    Some(resolved)
 }
 
 /// The account as declared, or the domain's name in upper case.
@@ -95,7 +111,8 @@ fn person(person: &declare::Person) -> (crate::name::PersonName, Person) {
 fn role(role: &declare::Role) -> (crate::name::RoleName, Role) {
     let patterns = |patterns: &[crate::diag::Spanned<SubjectPattern>]| patterns.iter().map(|p| p.value.clone()).collect();
     let name = role.name.value.clone();
-    (name.clone(), Role { name, publish: patterns(&role.publish), subscribe: patterns(&role.subscribe) })
+    let origin = role.publish.first().map_or(role.name.span, |pattern| pattern.span);
+    (name.clone(), Role { name, publish: patterns(&role.publish), subscribe: patterns(&role.subscribe), origin })
 }
 
 /// The value, and its report with the others.

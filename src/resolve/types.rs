@@ -165,7 +165,7 @@ impl Parser<'_> {
                 None => Err(TypeFault {
                     at: range,
                     message: "a record needs its `fields`".into(),
-                    help: Some("declare them beside the type: `[[options.\"…\".fields]]`, each with `path`, `type`, `doc`".into()),
+                    help: Some("declare them beside the type: `[options.\"…\".fields.<field>]`, each with `type` and `doc`".into()),
                 }),
             },
             name => match word(name) {

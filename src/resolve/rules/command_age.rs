@@ -1,4 +1,4 @@
-//! The cluster remembers a command longer than the leaf that sent it: else it would fetch it a second time.
+//! The cluster remembers a command at least as long as the leaf that sent it: else it would fetch it a second time.
 
 use super::holder::{Holder, leaves, span};
 use super::{Check, Rule};
@@ -35,7 +35,7 @@ fn check(domain: &Domain, report: &mut Report) {
     }
     for leaf in leaves(domain).filter(|leaf| leaf.options.event_store.enable) {
         let theirs = leaf.options.event_store.commands_max_age;
-        if length(theirs) >= length(commands.max_age) && commands.max_age.as_nanos() != 0 {
+        if length(theirs) > length(commands.max_age) {
             let says = format!("a leaf keeps commands for {theirs}, and the cluster for {} only", commands.max_age);
             report.push(
                 Diagnostic::error(CODE, span(leaf, "event_store.commands_max_age"), says)

@@ -7,6 +7,7 @@ use super::holder::{Holder, machine, members};
 use super::{Check, Rule};
 use crate::diag::{Code, Diagnostic, Report};
 use crate::name::{MachineName, ZoneName};
+use crate::declare::nearest;
 use crate::resolve::model::{BucketKind, Domain, Part};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,7 +68,8 @@ fn wanted(holder: Holder<'_>) -> impl Iterator<Item = Wanted<'_>> {
         path: "event_store".to_owned(),
         stream: "EVT".to_owned(),
         replicas: store.replicas,
-        copies: Some(store.copies).filter(|copies| *copies > 0),
+        // By default the copies are those that there are: nobody asked for any.
+        copies: holder.wrote("event_store.copies").then_some(store.copies),
         keepers: &store.keepers,
     });
     let streams = holder.streams().iter().filter(|(_, s)| s.copies.is_some() || !s.keepers.is_empty());
@@ -130,7 +132,7 @@ fn keepers_are_leaves(wanted: &Wanted<'_>, domain: &Domain, report: &mut Report)
         }
         match machine(domain, keeper) {
             None => {
-                let near = super::super::contracts::nearest(keeper.as_str(), domain.machines.iter().map(|m| m.name.as_str()));
+                let near = nearest(keeper.as_str(), domain.machines.iter().map(|m| m.name.as_str()));
                 let help = near.map_or_else(|| "name a leaf of this domain".to_owned(), |near| format!("there is `{near}`"));
                 report.push(refuse(format!("the keeper `{keeper}` is no machine of this domain"), help));
             }

@@ -106,6 +106,7 @@ pub fn machine(name: &str, zone: &str, part: Part) -> Machine {
         events: vec![],
         modules: modules.into_iter().map(|module| ModuleName::parse(module).unwrap()).collect(),
         options: options(name, &part),
+        templates: Arc::default(),
         origins: Origins::default(),
         origin: at(name.bytes().map(usize::from).sum()),
         part,
@@ -134,7 +135,7 @@ fn cluster() -> Cluster {
             streams: BTreeMap::new(),
             buckets: BTreeMap::new(),
         },
-        origins: Origins::default(),
+        origins: Origins { places: Arc::new([("event_store.copies".into(), at(4))].into()), ..Origins::default() },
         origin: at(1),
     }
 }

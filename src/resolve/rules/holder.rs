@@ -74,7 +74,8 @@ impl<'a> Holder<'a> {
 
     /// Did somebody write this very option, or does it have its default?
     pub fn wrote(self, path: &str) -> bool {
-        self.origins().places.contains_key(path)
+        let origins = self.origins();
+        origins.places.contains_key(path) || origins.base.contains_key(path)
     }
 
     /// The table in which the cluster's, or the machine's, streams are written.

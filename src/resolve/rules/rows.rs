@@ -5,6 +5,8 @@ use crate::diag::{Code, Diagnostic, Report};
 
 /// One combination of fields that must not be. `field` is where the finding points.
 pub struct Row<T: 'static> {
+    /// By this name the row's case is found.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests pair rows with cases by name"))]
     pub name: &'static str,
     pub field: &'static str,
     pub wrong: fn(&T) -> bool,

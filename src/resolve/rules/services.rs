@@ -1,9 +1,9 @@
 //! A service has a contract that exists and a program that can be started.
 
-use super::super::contracts::nearest;
 use super::holder::span;
 use super::{Check, Rule};
 use crate::diag::{Code, Diagnostic, Report};
+use crate::declare::nearest;
 use crate::resolve::model::{Domain, Machine};
 
 const CODE: Code = Code(408);

@@ -2,10 +2,10 @@
 //!
 //! nats-server accepts any name and waits for it for ever.
 
-use super::super::contracts::nearest;
 use super::holder::Holder;
 use super::{Check, Rule};
 use crate::diag::{Code, Diagnostic, Report, Span};
+use crate::declare::nearest;
 use crate::resolve::model::{Domain, StreamSource};
 use std::collections::BTreeMap;
 

@@ -131,7 +131,7 @@ const CASES: &[Case] = &[
         add_cluster_stream(d, "b", sourcing("a", Some("web")));
     }),
     ("work-queue-sources", |d| add_stream(d, "web", "a", Stream { retention: Retention::WorkQueue, ..sourcing("EVT", Some("hub")) })),
-    ("command-age", |d| on(d, "web", |m| m.options.event_store.commands_max_age = Duration::secs(7 * 86_400))),
+    ("command-age", |d| on(d, "web", |m| m.options.event_store.commands_max_age = Duration::secs(8 * 86_400))),
     ("command-age", |d| on(d, "web", |m| m.options.event_store.commands_max_age = Duration::secs(0))),
     ("command-age", |d| cluster(d).options.commands.ack_wait = Duration::secs(8 * 86_400)),
     ("command-age", |d| cluster(d).options.commands.max_deliver = 0),
@@ -207,7 +207,7 @@ const CASES: &[Case] = &[
     ("machine-names", |d| d.account = name(AccountName::parse, "SYS")),
     ("machine-names", |d| d.machines.insert(1, Arc::new(machine("domain", "home", Part::Leaf)))),
     ("roles", |d| {
-        let role = Role { name: name(RoleName::parse, "boss"), publish: vec![name(SubjectPattern::parse, ">")], subscribe: vec![] };
+        let role = Role { name: name(RoleName::parse, "boss"), publish: vec![name(SubjectPattern::parse, ">")], subscribe: vec![], origin: at(5) };
         d.roles.insert(role.name.clone(), role);
     }),
 ];
