@@ -91,7 +91,11 @@ fn the_outside_people_and_event_sets_are_ends_too() {
     assert_eq!(found(&link(&declared(&[("domain.toml", &role)]), &["todos"]).1), vec![]);
     let event = r#"{"specversion":"1.0","id":"1","source":"/x","type":"todos.added","data":{"text":"a"}}"#;
     let found = found(&link(&declared(&[("events/todos.jsonl", event)]), &["web"]).1);
-    assert_eq!(found, vec![(Code(511), Severity::Error), (Code(511), Severity::Error)], "the event set sends the event");
+    assert_eq!(
+        found,
+        vec![(Code(511), Severity::Error), (Code(511), Severity::Error)],
+        "the event set sends the event"
+    );
 }
 
 fn compiled(lines: &str) -> (Option<Arc<EventSet>>, Report) {
@@ -130,7 +134,8 @@ fn an_event_becomes_a_message_in_binary_mode() {
 
 #[test]
 fn the_fault_is_at_its_place_in_the_line() {
-    let line = r#"{"specversion":"1.0","id":"1","source":"/x","type":"todos.added","data":{"a":[1,{"text":2}],"text":""}}"#;
+    let line =
+        r#"{"specversion":"1.0","id":"1","source":"/x","type":"todos.added","data":{"a":[1,{"text":2}],"text":""}}"#;
     let (_, report) = compiled(line);
     assert_eq!(found(&report), vec![(Code(523), Severity::Error)]);
     assert_eq!(&line[report.diagnostics[0].primary.span.range()], "\"\"");
@@ -138,7 +143,10 @@ fn the_fault_is_at_its_place_in_the_line() {
 
 #[test]
 fn a_thousand_faults_are_fifty_findings_and_a_number() {
-    let line = |id: usize| format!(r#"{{"specversion":"1.0","id":"{id}","source":"/x","type":"todos.added","data":{{"text":{id}}}}}"#) + "\n";
+    let line = |id: usize| {
+        format!(r#"{{"specversion":"1.0","id":"{id}","source":"/x","type":"todos.added","data":{{"text":{id}}}}}"#)
+            + "\n"
+    };
     let (_, report) = compiled(&(0..1000).map(line).collect::<String>());
     assert_eq!(report.diagnostics.len(), 50);
     assert!(report.diagnostics[49].help.iter().any(|help| help.starts_with("950 more lines")));
