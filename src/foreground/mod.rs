@@ -6,6 +6,7 @@ pub mod closures;
 pub mod connect;
 pub mod contexts;
 pub mod identity;
+mod nudge;
 pub mod overlay;
 pub mod prepare;
 mod prove;

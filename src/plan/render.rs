@@ -24,7 +24,12 @@ pub fn human(plan: &Plan) -> String {
         }
     }
     for found in &plan.undeclared {
-        let _ = writeln!(text, "  -  {} on {} is not declared and stays as it is", object(&found.object), place(plan, &found.on));
+        let _ = writeln!(
+            text,
+            "  -  {} on {} is not declared and stays as it is",
+            object(&found.object),
+            place(plan, &found.on)
+        );
     }
     let _ = writeln!(text, "{}", summary(plan));
     text
@@ -39,7 +44,11 @@ pub fn summary(plan: &Plan) -> String {
     let create = count(|action| matches!(action, Action::CreateStream { .. } | Action::CreateConsumer { .. }));
     let change = count(|action| matches!(action, Action::UpdateStream { .. } | Action::UpdateConsumer { .. }));
     let write = count(|action| matches!(action, Action::WriteClosure { .. }));
-    let events: u64 = plan.steps.iter().map(|step| if let Action::LoadEvents { from, to, .. } = &step.action { to - from } else { 0 }).sum();
+    let events: u64 = plan
+        .steps
+        .iter()
+        .map(|step| if let Action::LoadEvents { from, to, .. } = &step.action { to - from } else { 0 })
+        .sum();
     let mut parts = vec![format!("{create} to create"), format!("{change} to change"), "nothing to remove".into()];
     if write > 0 {
         parts.push(format!("{} to write", plural(write as u64, "closure")));
@@ -67,7 +76,9 @@ pub fn sentence(plan: &Plan, step: &Step) -> String {
             };
             format!("write closure {} of {on}, because {because}", short(digest))
         }
-        Action::CreateStream { config } => format!("create stream {} on {on}, because {}", config.name, absent(&step.because)),
+        Action::CreateStream { config } => {
+            format!("create stream {} on {on}, because {}", config.name, absent(&step.because))
+        }
         Action::CreateConsumer { stream, config } => {
             format!("create consumer {} of {stream} on {on}, because {}", config.durable_name, absent(&step.because))
         }
@@ -75,7 +86,12 @@ pub fn sentence(plan: &Plan, step: &Step) -> String {
             (Because::Changed { .. }, [change]) if grows(change) => {
                 let from = value(&change.field, &change.from);
                 let to_value = value(&change.field, &change.to);
-                format!("let {} on {on} grow to {to_value}, because {} is now {to_value}{}, it was {from}", to.name, change.field, said(change))
+                format!(
+                    "let {} on {on} grow to {to_value}, because {} is now {to_value}{}, it was {from}",
+                    to.name,
+                    change.field,
+                    said(change)
+                )
             }
             _ => change_sentence(&format!("stream {}", to.name), &on, step, changes),
         },
@@ -92,7 +108,11 @@ pub fn sentence(plan: &Plan, step: &Step) -> String {
             format!("load {count} of {set} into {stream} on {on}, because {because}")
         }
         Action::Refuse { object: what, say, changes, .. } => {
-            let list = if changes.is_empty() { String::new() } else { format!(" ({})", changes.iter().map(described).collect::<Vec<_>>().join("; ")) };
+            let list = if changes.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", changes.iter().map(described).collect::<Vec<_>>().join("; "))
+            };
             format!("refused: {} on {on} stays as it is, because {say}{list}", object(what))
         }
     }
@@ -114,7 +134,8 @@ fn absent(because: &Because) -> &'static str {
 }
 
 fn grows(change: &FieldChange) -> bool {
-    matches!(change.field.as_str(), "max_bytes" | "max_msgs" | "max_age" | "max_msgs_per_subject") && change.refusal.is_none()
+    matches!(change.field.as_str(), "max_bytes" | "max_msgs" | "max_age" | "max_msgs_per_subject")
+        && change.refusal.is_none()
 }
 
 fn described(change: &FieldChange) -> String {
@@ -129,7 +150,8 @@ fn said(change: &FieldChange) -> String {
 /// Values in the units that people write.
 fn value(field: &str, value: &Value) -> String {
     match (field, value.as_i64()) {
-        ("max_bytes" | "max_msgs" | "max_msgs_per_subject" | "max_msg_size" | "max_consumers", Some(..=0)) | ("max_age", Some(0)) => "unlimited".into(),
+        ("max_bytes" | "max_msgs" | "max_msgs_per_subject" | "max_msg_size" | "max_consumers", Some(..=0))
+        | ("max_age", Some(0)) => "unlimited".into(),
         ("max_bytes" | "max_msg_size", Some(bytes)) => ByteSize::bytes(bytes.unsigned_abs()).to_string(),
         ("max_age" | "duplicate_window" | "ack_wait", Some(nanos)) => Duration::nanos(nanos.unsigned_abs()).to_string(),
         _ if value.is_null() => "not set".into(),

@@ -184,7 +184,9 @@ fn limit(field: &str, pair: &Pair<'_>, from: &Value, to: &Value) -> Verdict {
             refuse(
                 Class::DestroysData,
                 format!("lowering `{field}` deletes messages at once"),
-                format!("leave `{field}` at {from}, or delete knowingly by hand: `nats stream edit {name} --{flag}={by_hand}`"),
+                format!(
+                    "leave `{field}` at {from}, or delete knowingly by hand: `nats stream edit {name} --{flag}={by_hand}`"
+                ),
             )
         }
     }
@@ -205,15 +207,20 @@ fn retention(stream: &str, from: &Value, to: &Value) -> Verdict {
 /// A source is told from another by all of its configuration: the same stream with another filter starts at its first message.
 fn sources(pair: &Pair<'_>) -> Verdict {
     let same = |a: &StreamSource, b: &StreamSource| {
-        (&a.filter_subject, &a.subject_transforms, &a.external) == (&b.filter_subject, &b.subject_transforms, &b.external)
+        (&a.filter_subject, &a.subject_transforms, &a.external)
+            == (&b.filter_subject, &b.subject_transforms, &b.external)
     };
     for new in &pair.new.sources {
-        let mut before = pair.old.sources.iter().filter(|old| old.name == new.name && domain(old) == domain(new)).peekable();
+        let mut before =
+            pair.old.sources.iter().filter(|old| old.name == new.name && domain(old) == domain(new)).peekable();
         if before.peek().is_some() && !before.any(|old| same(old, new)) {
             return refuse(
                 Class::DoublesData,
                 format!("source `{}` with another filter or transform is read from its first message again", new.name),
-                format!("leave the source as it is, or declare a stream with another name that sources `{}` anew", new.name),
+                format!(
+                    "leave the source as it is, or declare a stream with another name that sources `{}` anew",
+                    new.name
+                ),
             );
         }
     }
