@@ -32,7 +32,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, root: &Path) -> Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     match runtime.block_on(plan(args, root)) {
         Ok(plan) => tell(args, &plan),
         Err(Fault::Usage(text)) => Err(WrongUsage(text).into()),

@@ -7,6 +7,7 @@ pub mod connect;
 pub mod contexts;
 pub mod identity;
 mod look;
+mod nudge;
 pub mod overlay;
 pub mod prepare;
 mod prove;

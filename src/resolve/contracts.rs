@@ -227,6 +227,7 @@ impl<'a> Linker<'a> {
         {
             let finding = Diagnostic::error(BAD_EXAMPLE, *span, format!("the example does not fit the schema: {}", misfit.message));
             let finding = finding.also(message.schema.as_ref().map_or(*span, |path| path.span), "the schema is named here");
+            let finding = finding.help("mend the example, or the schema");
             report.push(if misfit.pointer.is_empty() { finding } else { finding.label(format!("at `{}`", misfit.pointer)) });
         }
         let ends = self.ends(name);
@@ -259,6 +260,7 @@ impl<'a> Linker<'a> {
                 let source = self.declared.schemas[&*path.value].source;
                 let text = format!("`contracts/{}` is not a JSON Schema: {}", path.value, misfit.message);
                 let finding = Diagnostic::error(BAD_SCHEMA, Span::new(source, 0..0), text).also(path.span, "named here");
+                let finding = finding.help("mend the schema; <https://json-schema.org/understanding-json-schema> says what it may hold");
                 report.push(if misfit.pointer.is_empty() { finding } else { finding.label(format!("at `{}`", misfit.pointer)) });
                 None
             }

@@ -122,7 +122,8 @@ fn fits(event: &declare::Event, kind: &Kind<'_>) -> Result<(), Box<Diagnostic>> 
     let Some(validator) = &kind.validator else { return Ok(()) };
     let refuse = |span: Span, text: String| {
         let finding = Diagnostic::error(BAD_DATA, span, text);
-        Box::new(finding.also(kind.message.origin, "the message is defined here"))
+        let finding = finding.also(kind.message.origin, "the message is defined here");
+        Box::new(finding.help("mend the event, or the schema; what was loaded once is never changed"))
     };
     let Some(data) = &event.data else {
         return Err(refuse(event.span, format!("`{}` has a schema, but this event has no `data`", event.kind.value)));

@@ -192,7 +192,7 @@ pub fn typed<T: serde::de::DeserializeOwned>(value: &Val, origin: Span, report: 
     match val::read(value) {
         Ok(options) => Some(options),
         Err(fault) => {
-            report.push(Diagnostic::error(codes::MISMATCH, origin, format!("the option tree does not fit its model: {fault}")));
+            report.push(Diagnostic::error(codes::DOES_NOT_FIT, origin, format!("the option tree does not fit its model: {fault}")));
             None
         }
     }

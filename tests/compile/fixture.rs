@@ -110,7 +110,7 @@ fn machine(sources: &mut Sources, text: &str, part: Part, options: Options) -> M
         modules: vec![name!("leaf")],
         options,
         templates: Arc::default(),
-        origins: Origins { places: Arc::default(), fallback: Some(origin) },
+        origins: Origins { fallback: Some(origin), ..Origins::default() },
         origin,
     }
 }
@@ -225,7 +225,7 @@ fn cluster(sources: &mut Sources) -> Cluster {
             streams: BTreeMap::new(),
             buckets: BTreeMap::new(),
         },
-        origins: Origins { places: Arc::default(), fallback: Some(origin) },
+        origins: Origins { fallback: Some(origin), ..Origins::default() },
         origin,
     }
 }
@@ -253,7 +253,7 @@ pub fn meadow() -> Fixture {
     }
     machines.sort_by(|a, b| a.name.cmp(&b.name));
     let ada = Person { name: name!("ada"), nkey: None, roles: vec![name!("reader")], ssh: vec![], origin };
-    let reader = Role { name: name!("reader"), publish: vec![name!("qry.meadow.>")], subscribe: vec![name!("evt.meadow.>")] };
+    let reader = Role { name: name!("reader"), publish: vec![name!("qry.meadow.>")], subscribe: vec![name!("evt.meadow.>")], origin };
     let services = [
         contract(&mut sources, "thermometer", &["thermometer.measured"], &[]),
         contract(&mut sources, "todos", &["todos.added", "todos.add-refused"], &["todos.add", "todos.list", "todos.added"]),

@@ -33,7 +33,7 @@ fn check(domain: &Domain, report: &mut Report) {
             if let Some(what) = too_much(pattern) {
                 let says = format!("the role `{}` may {what}: it publishes `{pattern}`", role.name);
                 let help = format!("publish the domain's own subjects: `{}`, `{}`", domain.spaces.commands, domain.spaces.queries);
-                report.push(Diagnostic::error(CODE, domain.origin, says).help(help));
+                report.push(Diagnostic::error(CODE, role.origin, says).help(help));
             }
         }
     }

@@ -63,8 +63,9 @@ fn hardware(machine: &Machine, report: &mut Report) {
     let has = [(machine.hardware.disk, "disk"), (machine.hardware.memory, "memory")];
     for ((_, limit, path), (has, what)) in limits(machine).into_iter().zip(has) {
         if limit > has {
+            let (limit, has) = (near(limit.as_bytes()), near(has.as_bytes()));
             let says = format!("`{path}` is {limit}, and the hardware `{}` has {has} of {what}", machine.hardware.name);
-            let help = format!("write {} or less, or leave it out: it follows from the hardware", ByteSize::bytes(has.as_bytes() / 2));
+            let help = format!("leave `{path}` out: it follows from the hardware");
             report.push(Diagnostic::error(CODE, span(machine, path), says).help(help));
         }
     }

@@ -207,7 +207,7 @@ const CASES: &[Case] = &[
     ("machine-names", |d| d.account = name(AccountName::parse, "SYS")),
     ("machine-names", |d| d.machines.insert(1, Arc::new(machine("domain", "home", Part::Leaf)))),
     ("roles", |d| {
-        let role = Role { name: name(RoleName::parse, "boss"), publish: vec![name(SubjectPattern::parse, ">")], subscribe: vec![] };
+        let role = Role { name: name(RoleName::parse, "boss"), publish: vec![name(SubjectPattern::parse, ">")], subscribe: vec![], origin: at(5) };
         d.roles.insert(role.name.clone(), role);
     }),
 ];
