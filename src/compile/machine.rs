@@ -11,7 +11,7 @@ use super::link::Linked;
 use super::nats_server::Inputs;
 use super::permissions::Rights;
 use super::units::{self, Triggers};
-use super::{accounts, consumers, credentials, effects, environment, events, files, nats_server, permissions, streams};
+use super::{accounts, behind, consumers, credentials, effects, environment, events, files, nats_server, permissions, streams};
 use crate::diag::{Code, Diagnostic, Report, Span, Spanned};
 use crate::identity::{PublicIdentity, UserId};
 use crate::name::{ServiceName, StreamName};
@@ -213,7 +213,11 @@ pub fn desired(linked: &Linked<'_>, machine: &Machine, closure: &Closure) -> Des
         monitor: leaf.monitor,
         domain: leaf.domain.clone(),
         member: machine.part == Part::Member,
-        objects: objects(streams::of_leaf(linked, machine), consumers::of_leaf(linked, machine), seeds, machine.origin),
+        objects: behind::with_fields(
+            objects(streams::of_leaf(linked, machine), consumers::of_leaf(linked, machine), seeds, machine.origin),
+            &machine.origins,
+            behind::LEAF,
+        ),
         processes: processes(linked, machine),
     }
 }
