@@ -35,7 +35,7 @@
         version = (toml ./Cargo.toml).package.version;
         src = lib.fileset.toSource {
           root = ./.;
-          fileset = lib.fileset.unions [ ./Cargo.toml ./Cargo.lock ./src ./modules ./templates ./docs ./examples ./tests ];
+          fileset = lib.fileset.unions [ ./Cargo.toml ./Cargo.lock ./build.rs ./src ./modules ./templates ./docs ./examples ./tests ];
         };
         cargoLock.lockFile = ./Cargo.lock;
         # The tests start nats-servers and belong to `.ci/run`.
