@@ -41,7 +41,9 @@ fn folder(files: &Files) -> tempfile::TempDir {
 fn sign(files: &mut Files) {
     use leafwright::host::{keys::KeyStore, provision};
     let root = folder(files);
-    let judged = leafwright::judge(&load::domain(root.path()).unwrap()).value.unwrap();
+    let sources = load::domain(root.path()).unwrap();
+    let judged = leafwright::judge(&sources);
+    let judged = judged.value.unwrap_or_else(|| panic!("only what is sound is signed:\n{}", render(&judged.report.sorted(), &sources, Style::Plain)));
     let store = KeyStore::create(&root.path().join("keys")).unwrap();
     let wanted = leafwright::compile::wanted(&judged.domain);
     let identity = provision(&store, &wanted, None, time::OffsetDateTime::now_utc()).unwrap();
@@ -121,6 +123,8 @@ fn section(page: &str, title: &str) -> Files {
 
 /// Findings about the identity, which `check` does not ask for.
 const OF_IDENTITY: std::ops::RangeInclusive<Code> = Code(610)..=Code(619);
+/// Findings about artefacts, which only `build` makes.
+const OF_ARTEFACTS: std::ops::RangeInclusive<Code> = Code(700)..=Code(799);
 
 fn unescape(text: &str) -> Vec<u8> {
     let mut parts = text.split("\\x");
@@ -140,7 +144,7 @@ fn every_page_keeps_its_word() {
         for heading in ["## Wrong", "## Right"] {
             assert!(page.lines().any(|line| line == heading), "{code} ({title}) has no section `{heading}`");
         }
-        let judge = if OF_IDENTITY.contains(&code) { build } else { check };
+        let judge = if OF_IDENTITY.contains(&code) || OF_ARTEFACTS.contains(&code) { build } else { check };
         let (wrong, text) = said(&section(page, "## Wrong"), judge);
         if !wrong.contains(&code) {
             broken.push(format!("{code}: the wrong example is not told so\n{text}"));
@@ -199,4 +203,40 @@ fn golden_folders() {
     }
     assert!(count > 0);
     assert!(different.is_empty(), "{}\nUPDATE=1 rewrites the expectation", different.join("\n"));
+}
+
+/// Runs the binary in the folder; exit code, stdout, stderr.
+fn leafwright(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_leafwright"));
+    let out = command.current_dir(folder).env("NO_COLOR", "1").args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (out.status.code(), text(out.stdout), text(out.stderr))
+}
+
+#[test]
+fn check_says_on_stderr_and_gives_on_stdout() {
+    let root = folder(&base());
+    let (code, data, talk) = leafwright(&root.path().join("machines"), &["check"]);
+    assert_eq!((code, &*data), (Some(0), ""), "{talk}");
+    let mut files = base();
+    files.insert("people/ada.toml".to_owned(), b"role = \"admin\"\n".to_vec());
+    let root = folder(&files);
+    let (code, data, talk) = leafwright(root.path(), &["check"]);
+    assert_eq!((code, &*data), (Some(1), ""));
+    assert!(talk.starts_with("error[LW0012]: unknown key `role`\n --> people/ada.toml:1:1\n"), "{talk}");
+    assert!(talk.ends_with("error: 1 error\n"), "{talk}");
+    let (code, data, talk) = leafwright(root.path(), &["check", "--format", "json"]);
+    let found: serde_json::Value = serde_json::from_str(&data).unwrap();
+    assert_eq!((code, &*talk, found[0]["code"].as_str(), found[0]["place"]["line"].as_u64()), (Some(1), "", Some("LW0012"), Some(1)));
+}
+
+#[test]
+fn wrong_usage_is_two() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let (code, _, talk) = leafwright(nowhere.path(), &["check"]);
+    assert_eq!((code, talk.lines().count()), (Some(2), 1), "{talk}");
+    assert_eq!(leafwright(nowhere.path(), &["explain", "LW9999"]).0, Some(2));
+    assert_eq!(leafwright(nowhere.path(), &["no-such-verb"]).0, Some(2));
+    let (code, page, _) = leafwright(nowhere.path(), &["explain", "LW0012"]);
+    assert_eq!((code, page.lines().next()), (Some(0), Some("# LW0012: unknown key")));
 }

@@ -31,6 +31,8 @@ const SHARED: &[(&str, &str)] = &[
     ("RestrictRealtime", "yes"),
     ("RestrictSUIDSGID", "yes"),
     ("SystemCallArchitectures", "native"),
+    // A refused call is an error and not the end of the process: Go raises its own file limit when it starts.
+    ("SystemCallErrorNumber", "EPERM"),
     ("UMask", "0077"),
 ];
 

@@ -11,7 +11,7 @@ use super::link::Linked;
 use super::nats_server::Inputs;
 use super::permissions::Rights;
 use super::units::{self, Triggers};
-use super::{accounts, consumers, credentials, effects, environment, events, files, nats_server, permissions, streams};
+use super::{accounts, behind, consumers, credentials, effects, environment, events, files, nats_server, permissions, streams};
 use crate::diag::{Code, Diagnostic, Report, Span, Spanned};
 use crate::identity::{PublicIdentity, UserId};
 use crate::name::{ServiceName, StreamName};
@@ -31,7 +31,7 @@ pub fn compile(linked: &Linked<'_>, machine: &Machine, identity: &PublicIdentity
     artefacts.extend(host_files(linked, machine, report));
     artefacts.extend(objects_as_data(linked, machine, &rights));
     artefacts.extend(declared_files(machine, report));
-    artefacts.push(certificate(machine, identity));
+    artefacts.extend(certificates(machine, identity));
     close(machine.name.as_str(), artefacts, report)
 }
 
@@ -181,9 +181,22 @@ fn declared_files(machine: &Machine, report: &mut Report) -> Vec<Artefact> {
         .collect()
 }
 
-fn certificate(machine: &Machine, identity: &PublicIdentity) -> Artefact {
-    let origin = machine.origins.of("leaf.ca").unwrap_or(machine.origin);
-    artefact(ArtefactKind::Certificate, "etc/leafwright/ca.pem", identity.ca.clone(), vec![origin])
+/// The CA's certificate, and that of a member's own server.
+fn certificates(machine: &Machine, identity: &PublicIdentity) -> Vec<Artefact> {
+    let place = |option: &str| machine.origins.of(option).unwrap_or(machine.origin);
+    let put = |path: String, pem: &str, option: &str| artefact(ArtefactKind::Certificate, path, pem, vec![place(option)]);
+    let options = &machine.options;
+    let mut made = vec![put(etc(&options.leaf.ca, "ca.pem"), &identity.ca, "leaf.ca")];
+    if let Some(certificate) = identity.certificates.get(&machine.name) {
+        made.push(put(etc(&options.cluster.certificate, "server.pem"), &certificate.pem, "cluster.certificate"));
+    }
+    made
+}
+
+/// Where a file of the configuration stands in the closure: at its own path if that is below `/etc`, else by its usual name.
+fn etc(path: &str, usual: &str) -> String {
+    let own = path.starts_with("/etc/") && !path.split('/').skip(1).any(|part| matches!(part, "" | "." | ".."));
+    if own { below(path).to_owned() } else { format!("etc/leafwright/{usual}") }
 }
 
 /// What the planner compares with the world.
@@ -200,7 +213,11 @@ pub fn desired(linked: &Linked<'_>, machine: &Machine, closure: &Closure) -> Des
         monitor: leaf.monitor,
         domain: leaf.domain.clone(),
         member: machine.part == Part::Member,
-        objects: objects(streams::of_leaf(linked, machine), consumers::of_leaf(linked, machine), seeds, machine.origin),
+        objects: behind::with_fields(
+            objects(streams::of_leaf(linked, machine), consumers::of_leaf(linked, machine), seeds, machine.origin),
+            &machine.origins,
+            behind::LEAF,
+        ),
         processes: processes(linked, machine),
     }
 }

@@ -6,7 +6,7 @@ use super::artefact::{Artefact, ArtefactKind, Closure};
 use super::closure::{artefact, close};
 use super::desired::Objects;
 use super::link::Linked;
-use super::{consumers, layout, machine, permissions, streams};
+use super::{behind, consumers, layout, machine, permissions, streams};
 use crate::diag::Report;
 use crate::identity::PublicIdentity;
 use crate::resolve::Cluster;
@@ -37,5 +37,7 @@ fn accounts(linked: &Linked<'_>, identity: &PublicIdentity) -> Vec<Artefact> {
 /// The typed twin of the domain's closure.
 pub fn objects(linked: &Linked<'_>, cluster: &Cluster) -> Objects {
     let seeds = streams::seeds(linked, layout::DOMAIN, &linked.domain.domain_events);
-    machine::objects(streams::of_cluster(linked, cluster), consumers::of_cluster(linked, cluster), seeds, cluster.origin)
+    let objects =
+        machine::objects(streams::of_cluster(linked, cluster), consumers::of_cluster(linked, cluster), seeds, cluster.origin);
+    behind::with_fields(objects, &cluster.origins, behind::CLUSTER)
 }

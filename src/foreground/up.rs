@@ -42,7 +42,7 @@ pub async fn bring_up(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk 
     let mut journal = Journal::open(&prepared.state.journal())?;
     let files = reconcile(&files_of(desired), BTreeMap::new(), prepared, &mut journal, talk).await?;
     let mut family = Family::default();
-    start_servers(prepared, nats_server, &mut family, talk).await?;
+    start_servers(prepared, desired, nats_server, &mut family, talk).await?;
     let handles = connect::all(&prepared.compiled, &prepared.store, &prepared.identity).await?;
     let objects = reconcile(desired, handles.clone(), prepared, &mut journal, talk).await?;
     start_services(prepared, &mut family)?;
@@ -78,9 +78,15 @@ fn files_of(desired: &Desired) -> Desired {
     files
 }
 
+/// The nats-servers of `desired`, started, ready and linked.
 /// The cluster first: a leaf whose hub is away when it recovers its mirrors tries again only after a growing pause.
-async fn start_servers(prepared: &Prepared, program: &Path, family: &mut Family, talk: &(dyn Talk + Sync)) -> Result<()> {
-    let desired = &prepared.compiled.desired;
+pub(super) async fn start_servers(
+    prepared: &Prepared,
+    desired: &Desired,
+    program: &Path,
+    family: &mut Family,
+    talk: &(dyn Talk + Sync),
+) -> Result<()> {
     talk.phase("starting nats-servers");
     for member in [true, false] {
         let servers: Vec<_> = desired.servers.values().filter(|server| server.member == member).collect();

@@ -11,6 +11,7 @@ pub mod render;
 pub mod rules;
 mod seeds;
 pub mod streams;
+mod units;
 
 pub use between::between;
 pub use model::{Action, Because, Change, Class, FORMAT, FieldChange, Object, Plan, Remedy, Scope, Step, Undeclared};

@@ -3,8 +3,7 @@
 //! Refuses: printing; it returns text. Colour is for whoever owns the terminal.
 
 use super::model::{Action, Because, FieldChange, Object, Plan, Scope, Step};
-use crate::name::{ByteSize, Duration};
-use serde_json::Value;
+use super::units::written;
 use std::fmt::Write as _;
 
 /// Stable JSON with `"format": 1`; the same text for the same plan.
@@ -84,8 +83,8 @@ pub fn sentence(plan: &Plan, step: &Step) -> String {
         }
         Action::UpdateStream { to, changes, .. } => match (&step.because, changes.as_slice()) {
             (Because::Changed { .. }, [change]) if grows(change) => {
-                let from = value(&change.field, &change.from);
-                let to_value = value(&change.field, &change.to);
+                let from = written(&change.field, &change.from);
+                let to_value = written(&change.field, &change.to);
                 format!(
                     "let {} on {on} grow to {to_value}, because {} is now {to_value}{}, it was {from}",
                     to.name,
@@ -139,24 +138,12 @@ fn grows(change: &FieldChange) -> bool {
 }
 
 fn described(change: &FieldChange) -> String {
-    let (from, to) = (value(&change.field, &change.from), value(&change.field, &change.to));
+    let (from, to) = (written(&change.field, &change.from), written(&change.field, &change.to));
     format!("{} is {from} and must be {to}{}", change.field, said(change))
 }
 
 fn said(change: &FieldChange) -> String {
     change.place.as_ref().map_or(String::new(), |place| format!(" ({}:{})", place.file, place.line))
-}
-
-/// Values in the units that people write.
-fn value(field: &str, value: &Value) -> String {
-    match (field, value.as_i64()) {
-        ("max_bytes" | "max_msgs" | "max_msgs_per_subject" | "max_msg_size" | "max_consumers", Some(..=0))
-        | ("max_age", Some(0)) => "unlimited".into(),
-        ("max_bytes" | "max_msg_size", Some(bytes)) => ByteSize::bytes(bytes.unsigned_abs()).to_string(),
-        ("max_age" | "duplicate_window" | "ack_wait", Some(nanos)) => Duration::nanos(nanos.unsigned_abs()).to_string(),
-        _ if value.is_null() => "not set".into(),
-        _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
-    }
 }
 
 fn object(object: &Object) -> String {

@@ -4,6 +4,7 @@
 
 use super::model::{Change, Class, FieldChange, Refusal};
 use super::rules::{self, Row, Rule};
+use super::units::written;
 use crate::compile::jetstream::{StreamConfig, StreamSource};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -161,7 +162,10 @@ fn never(field: &str, stream: &str, from: &Value) -> Verdict {
     refuse(
         Class::Impossible,
         format!("`{field}` is fixed when a stream is created, and copying to a new stream is not done by leafwright"),
-        format!("leave `{field}` at {from}, or declare a stream with another name that sources `{stream}`"),
+        format!(
+            "leave `{field}` at {}, or declare a stream with another name that sources `{stream}`",
+            written(field, from)
+        ),
     )
 }
 
@@ -176,16 +180,17 @@ fn limit(field: &str, pair: &Pair<'_>, from: &Value, to: &Value) -> Verdict {
         (true, true, _) => refuse(
             Class::DestroysData,
             format!("the limits of an immutable stream only grow, and lowering `{field}` loses messages"),
-            format!("leave `{field}` at {from}"),
+            format!("leave `{field}` at {}", written(field, from)),
         ),
         (true, false, false) => {
+            let is = written(field, from);
             let flag = field.replace('_', "-");
             let by_hand = if field == "max_age" { format!("{to}ns") } else { to.to_string() };
             refuse(
                 Class::DestroysData,
                 format!("lowering `{field}` deletes messages at once"),
                 format!(
-                    "leave `{field}` at {from}, or delete knowingly by hand: `nats stream edit {name} --{flag}={by_hand}`"
+                    "leave `{field}` at {is}, or delete knowingly by hand: `nats stream edit {name} --{flag}={by_hand}`"
                 ),
             )
         }

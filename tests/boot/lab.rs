@@ -133,6 +133,16 @@ impl Lab {
         std::fs::read_to_string(self.home(machine).join("log")).unwrap_or_default()
     }
 
+    /// Puts another configuration in the place of what compiled, asks for a reload, and says what the server made of it.
+    pub fn reload(&self, machine: &MachineName, config: &Value) -> Verdict {
+        let before = verdicts(&self.log(machine)).len();
+        std::fs::write(self.config(machine), config.to_string()).unwrap();
+        let pid = rustix::process::Pid::from_child(&self.servers[machine]);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        self.until(&format!("{machine} reloads"), || verdicts(&self.log(machine)).len() > before);
+        verdicts(&self.log(machine))[before]
+    }
+
     /// All logs, for messages of failed tests.
     fn logs(&self) -> String {
         let tail = |machine: &MachineName| {
@@ -209,6 +219,22 @@ impl Lab {
         let options = options.connection_timeout(Duration::from_secs(10)).request_timeout(Some(Duration::from_secs(10)));
         options.connect(address.to_string()).await.unwrap()
     }
+}
+
+/// What a server says to a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Reloaded,
+    Refused,
+}
+
+fn verdicts(log: &str) -> Vec<Verdict> {
+    let verdict = |line: &str| match line {
+        line if line.contains("Reloaded server configuration") => Some(Verdict::Reloaded),
+        line if line.contains("Failed to reload server configuration") => Some(Verdict::Refused),
+        _ => None,
+    };
+    log.lines().filter_map(verdict).collect()
 }
 
 pub fn nats_server() -> Command {

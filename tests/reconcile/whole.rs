@@ -98,6 +98,22 @@ async fn events_are_loaded_once_and_grow() {
     assert_eq!(bench.plan(&with(5)).await.refused().count(), 1, "a seed stream that is gone behind its event store");
 }
 
+/// Why a lost seed stream is refused: made anew, it is read from its start.
+#[tokio::test]
+async fn a_recreated_origin_is_stored_twice() {
+    let server = Server::start("one").await;
+    let bench = Bench::alone(server.jetstream().await);
+    let all = StreamConfig { sources: vec![source("ORIGIN")], ..stream("ALL", &[]) };
+    let desired = bench.desired(Objects { streams: vec![stream("ORIGIN", &["o.>"]), all], ..Objects::default() });
+    bench.apply(&desired).await;
+    bench.publish("o.x", MESSAGES as usize).await;
+    assert_eq!(bench.until("ALL", |count| count == MESSAGES).await, MESSAGES);
+    bench.delete("ORIGIN").await;
+    bench.apply(&desired).await;
+    bench.publish("o.x", MESSAGES as usize).await;
+    assert_eq!(bench.until("ALL", |count| count == 2 * MESSAGES).await, 2 * MESSAGES);
+}
+
 #[tokio::test]
 async fn a_domain_that_nobody_serves_is_unreachable() {
     let server = Server::start("one").await;
