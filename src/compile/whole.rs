@@ -29,13 +29,39 @@ pub fn compile(linked: &Linked<'_>, identity: &PublicIdentity, report: &mut Repo
 
 /// The signed JWTs of the operator and its accounts; they are public.
 fn accounts(linked: &Linked<'_>, identity: &PublicIdentity) -> Vec<Artefact> {
-    let jwts = [("operator", &identity.operator), ("system-account", &identity.system_account), ("account", &identity.account)];
+    let jwts = [
+        ("operator", &identity.operator),
+        ("system-account", &identity.system_account),
+        ("account", &identity.account),
+    ];
     let origin = linked.domain.origin;
-    jwts.map(|(name, signed)| artefact(ArtefactKind::AccountJwt, format!("nats/{name}.jwt"), format!("{}\n", signed.jwt), vec![origin])).into()
+    jwts.map(|(name, signed)| {
+        artefact(ArtefactKind::AccountJwt, format!("nats/{name}.jwt"), format!("{}\n", signed.jwt), vec![origin])
+    })
+    .into()
 }
 
 /// The typed twin of the domain's closure.
 pub fn objects(linked: &Linked<'_>, cluster: &Cluster) -> Objects {
     let seeds = streams::seeds(linked, layout::DOMAIN, &linked.domain.domain_events);
-    machine::objects(streams::of_cluster(linked, cluster), consumers::of_cluster(linked, cluster), seeds, cluster.origin)
+    machine::objects(machine::Made {
+        streams: streams::of_cluster(linked, cluster),
+        consumers: consumers::of_cluster(linked, cluster),
+        seeds,
+        fields: fields(linked, cluster),
+        origins: &cluster.origins,
+        fallback: cluster.origin,
+    })
+}
+
+/// The options that decide fields of what is on the cluster.
+fn fields(linked: &Linked<'_>, cluster: &Cluster) -> Vec<(String, String)> {
+    let mut fields = streams::fields_of_cluster(cluster);
+    for consumer in consumers::of_cluster(linked, cluster) {
+        let (stream, config) = consumer.value;
+        for field in ["ack_wait", "max_deliver"] {
+            fields.push((format!("{stream}.consumers.{}.{field}", config.durable_name), format!("commands.{field}")));
+        }
+    }
+    fields
 }
