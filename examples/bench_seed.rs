@@ -1,7 +1,7 @@
 //! How fast event sets are loaded, beside a publisher written by hand for this one purpose, on the same servers in the same run.
 //!
 //! `cargo run --release --example bench_seed [EVENTS] [ROUNDS]`. Both sides give the same guarantee: atomic batches of 1,000,
-//! each tied to its place by the expected last sequence, four on their way at once. The hand-written one speaks the raw
+//! each tied to its place by the expected last sequence, eight on their way at once. The hand-written one speaks the raw
 //! protocol over one socket, verifies nothing and cannot resume; the loader does both and stores prefix digests besides.
 
 #[path = "../tests/seed/servers.rs"]
@@ -14,7 +14,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-const AHEAD: usize = 4;
+const AHEAD: usize = 8;
 const BATCH: usize = 1_000;
 
 /// The publisher written by hand: raw protocol, nothing that the guarantee does not need.

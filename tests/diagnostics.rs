@@ -204,3 +204,39 @@ fn golden_folders() {
     assert!(count > 0);
     assert!(different.is_empty(), "{}\nUPDATE=1 rewrites the expectation", different.join("\n"));
 }
+
+/// Runs the binary in the folder; exit code, stdout, stderr.
+fn leafwright(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_leafwright"));
+    let out = command.current_dir(folder).env("NO_COLOR", "1").args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (out.status.code(), text(out.stdout), text(out.stderr))
+}
+
+#[test]
+fn check_says_on_stderr_and_gives_on_stdout() {
+    let root = folder(&base());
+    let (code, data, talk) = leafwright(&root.path().join("machines"), &["check"]);
+    assert_eq!((code, &*data), (Some(0), ""), "{talk}");
+    let mut files = base();
+    files.insert("people/ada.toml".to_owned(), b"role = \"admin\"\n".to_vec());
+    let root = folder(&files);
+    let (code, data, talk) = leafwright(root.path(), &["check"]);
+    assert_eq!((code, &*data), (Some(1), ""));
+    assert!(talk.starts_with("error[LW0012]: unknown key `role`\n --> people/ada.toml:1:1\n"), "{talk}");
+    assert!(talk.ends_with("error: 1 error\n"), "{talk}");
+    let (code, data, talk) = leafwright(root.path(), &["check", "--format", "json"]);
+    let found: serde_json::Value = serde_json::from_str(&data).unwrap();
+    assert_eq!((code, &*talk, found[0]["code"].as_str(), found[0]["place"]["line"].as_u64()), (Some(1), "", Some("LW0012"), Some(1)));
+}
+
+#[test]
+fn wrong_usage_is_two() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let (code, _, talk) = leafwright(nowhere.path(), &["check"]);
+    assert_eq!((code, talk.lines().count()), (Some(2), 1), "{talk}");
+    assert_eq!(leafwright(nowhere.path(), &["explain", "LW9999"]).0, Some(2));
+    assert_eq!(leafwright(nowhere.path(), &["no-such-verb"]).0, Some(2));
+    let (code, page, _) = leafwright(nowhere.path(), &["explain", "LW0012"]);
+    assert_eq!((code, page.lines().next()), (Some(0), Some("# LW0012: unknown key")));
+}

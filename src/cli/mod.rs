@@ -5,6 +5,8 @@
 mod build;
 mod check;
 mod explain;
+#[cfg(feature = "world")]
+mod plan;
 pub mod explain_option;
 #[cfg(feature = "world")]
 mod keys;
@@ -52,6 +54,8 @@ enum Verb {
     Check(check::Args),
     Build(build::Args),
     #[cfg(feature = "world")]
+    Plan(plan::Args),
+    #[cfg(feature = "world")]
     Up(up::Args),
     #[cfg(feature = "world")]
     Keys(keys::Args),
@@ -91,6 +95,8 @@ fn run(cli: &Cli) -> Result<Exit> {
     match &cli.verb {
         Verb::Check(args) => check::run(args, &read_domain(cli)?),
         Verb::Build(args) => build::run(args, &read_domain(cli)?),
+        #[cfg(feature = "world")]
+        Verb::Plan(args) => plan::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]
         Verb::Up(args) => up::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]

@@ -11,7 +11,9 @@ use super::link::Linked;
 use super::nats_server::Inputs;
 use super::permissions::Rights;
 use super::units::{self, Triggers};
-use super::{accounts, consumers, credentials, effects, environment, events, files, nats_server, permissions, streams};
+use super::{
+    accounts, behind, consumers, credentials, effects, environment, events, files, nats_server, permissions, streams,
+};
 use crate::diag::{Code, Diagnostic, Report, Span, Spanned};
 use crate::identity::{PublicIdentity, UserId};
 use crate::name::{ServiceName, StreamName};
@@ -233,43 +235,28 @@ pub fn desired(linked: &Linked<'_>, machine: &Machine, closure: &Closure) -> Des
         monitor: leaf.monitor,
         domain: leaf.domain.clone(),
         member: machine.part == Part::Member,
-        objects: objects(Made {
-            streams: streams::of_leaf(linked, machine),
-            consumers: consumers::of_leaf(linked, machine),
-            seeds,
-            fields: streams::fields_of_leaf(machine),
-            origins: &machine.origins,
-            fallback: machine.origin,
-        }),
+        objects: behind::with_fields(
+            objects(streams::of_leaf(linked, machine), consumers::of_leaf(linked, machine), seeds, machine.origin),
+            &machine.origins,
+            behind::LEAF,
+        ),
         processes: processes(linked, machine),
     }
 }
 
-/// Objects of one JetStream domain with the options that decided their fields.
-pub struct Made<'a> {
-    pub streams: Vec<Spanned<StreamConfig>>,
-    pub consumers: Vec<Spanned<(StreamName, ConsumerConfig)>>,
-    pub seeds: Vec<Seed>,
-    /// `<stream>.<field>` → the option that says it.
-    pub fields: Vec<(String, String)>,
-    pub origins: &'a Origins,
-    pub fallback: Span,
-}
-
-/// The objects of one JetStream domain, and where each and its fields were declared.
-pub fn objects(made: Made<'_>) -> Objects {
-    let Made { streams, consumers, seeds, fields, origins, fallback } = made;
+/// The objects of one JetStream domain, and where each was declared.
+pub fn objects(
+    streams: Vec<Spanned<StreamConfig>>,
+    consumers: Vec<Spanned<(StreamName, ConsumerConfig)>>,
+    seeds: Vec<Seed>,
+    fallback: Span,
+) -> Objects {
     let mut places: BTreeMap<Box<str>, Span> =
         streams.iter().map(|stream| (stream.value.name.as_str().into(), stream.span)).collect();
     places.extend(consumers.iter().map(|consumer| {
         let (stream, config) = &consumer.value;
         (format!("{stream}.consumers.{}", config.durable_name).into(), consumer.span)
     }));
-    for (field, option) in fields {
-        if let Some(span) = origins.of(&option) {
-            places.insert(field.into(), span);
-        }
-    }
     let origins = Origins { places: Arc::new(places), base: Arc::default(), fallback: Some(fallback) };
     Objects { streams: split(streams).0, consumers: split(consumers).0, seeds, origins }
 }

@@ -2,6 +2,7 @@
 //!
 //! Refuses: I/O, and choices that the declarations did not make. Templates only print.
 
+mod behind;
 pub mod artefact;
 pub mod canonical;
 pub mod desired;

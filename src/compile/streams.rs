@@ -8,7 +8,7 @@ use super::jetstream::{StreamConfig, StreamSource, SubjectTransform};
 use super::layout;
 use super::link::{Kept, Linked, captures_events};
 use crate::diag::Spanned;
-use crate::name::{EventSetName, StreamName};
+use crate::name::EventSetName;
 use crate::resolve::{Cluster, EventSet, Machine, Part};
 
 type Made = Vec<Spanned<StreamConfig>>;
@@ -209,53 +209,4 @@ fn keeper(machine: &Machine, kept: &Kept) -> StreamConfig {
         max_bytes: kept.max_bytes.map_or(-1, limit),
         ..blank(layout::keeper_of(&kept.stream))
     }
-}
-
-type Fields = Vec<(String, String)>;
-
-/// `<stream>.<field>` of what Leafwright makes, and the option that decides it.
-fn named(stream: &str, rows: &[(&str, &str)]) -> Fields {
-    rows.iter().map(|(field, option)| (format!("{stream}.{field}"), (*option).to_owned())).collect()
-}
-
-/// The fields of a declared stream are its options, but for one that is spelled otherwise.
-fn declared_fields<'a>(streams: impl Iterator<Item = &'a StreamName>) -> Fields {
-    const FIELDS: [&str; 10] = [
-        "subjects",
-        "max_age",
-        "max_bytes",
-        "max_msgs",
-        "max_msgs_per_subject",
-        "max_msg_size",
-        "retention",
-        "storage",
-        "discard",
-        "duplicate_window",
-    ];
-    let rows = streams.flat_map(|stream| {
-        let same = FIELDS.iter().map(move |field| (format!("{stream}.{field}"), format!("streams.{stream}.{field}")));
-        same.chain([(format!("{stream}.num_replicas"), format!("streams.{stream}.replicas"))])
-    });
-    rows.collect()
-}
-
-pub fn fields_of_leaf(machine: &Machine) -> Fields {
-    let mut fields = named(&layout::events_of(&machine.name), &[("max_bytes", "event_store.max_bytes")]);
-    let commands = [("max_bytes", "event_store.commands_max_bytes"), ("max_age", "event_store.commands_max_age")];
-    fields.extend(named(&layout::commands_of(&machine.name), &commands));
-    fields.extend(declared_fields(machine.options.streams.keys()));
-    fields
-}
-
-pub fn fields_of_cluster(cluster: &Cluster) -> Fields {
-    let mut fields = vec![];
-    for name in layout::aggregates(cluster.options.event_store.shards) {
-        fields
-            .extend(named(&name, &[("max_bytes", "event_store.max_bytes"), ("num_replicas", "event_store.replicas")]));
-    }
-    let commands =
-        [("max_bytes", "commands.max_bytes"), ("max_age", "commands.max_age"), ("num_replicas", "commands.replicas")];
-    fields.extend(named(layout::COMMANDS, &commands));
-    fields.extend(declared_fields(cluster.options.streams.keys()));
-    fields
 }

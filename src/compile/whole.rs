@@ -6,7 +6,7 @@ use super::artefact::{Artefact, ArtefactKind, Closure};
 use super::closure::{artefact, close};
 use super::desired::Objects;
 use super::link::Linked;
-use super::{consumers, layout, machine, permissions, streams};
+use super::{behind, consumers, layout, machine, permissions, streams};
 use crate::diag::Report;
 use crate::identity::PublicIdentity;
 use crate::resolve::Cluster;
@@ -44,24 +44,11 @@ fn accounts(linked: &Linked<'_>, identity: &PublicIdentity) -> Vec<Artefact> {
 /// The typed twin of the domain's closure.
 pub fn objects(linked: &Linked<'_>, cluster: &Cluster) -> Objects {
     let seeds = streams::seeds(linked, layout::DOMAIN, &linked.domain.domain_events);
-    machine::objects(machine::Made {
-        streams: streams::of_cluster(linked, cluster),
-        consumers: consumers::of_cluster(linked, cluster),
+    let objects = machine::objects(
+        streams::of_cluster(linked, cluster),
+        consumers::of_cluster(linked, cluster),
         seeds,
-        fields: fields(linked, cluster),
-        origins: &cluster.origins,
-        fallback: cluster.origin,
-    })
-}
-
-/// The options that decide fields of what is on the cluster.
-fn fields(linked: &Linked<'_>, cluster: &Cluster) -> Vec<(String, String)> {
-    let mut fields = streams::fields_of_cluster(cluster);
-    for consumer in consumers::of_cluster(linked, cluster) {
-        let (stream, config) = consumer.value;
-        for field in ["ack_wait", "max_deliver"] {
-            fields.push((format!("{stream}.consumers.{}.{field}", config.durable_name), format!("commands.{field}")));
-        }
-    }
-    fields
+        cluster.origin,
+    );
+    behind::with_fields(objects, &cluster.origins, behind::CLUSTER)
 }

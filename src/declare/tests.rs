@@ -205,6 +205,16 @@ fn events_keep_their_payload_byte_for_byte() {
 }
 
 #[test]
+fn a_mistake_in_every_line_is_shown_some_times() {
+    let mut sources = Sources::default();
+    sources.add("domain.toml", "name = \"a\"\ndns = \"a\"\n");
+    sources.add("events/many.jsonl", "{}\n".repeat(1000));
+    let report = all(&sources).report;
+    assert_eq!(report.diagnostics.len(), 51);
+    assert_eq!(report.diagnostics[50].message, "950 more mistakes from here on in this set");
+}
+
+#[test]
 fn codes_of_this_floor_have_their_pages() {
     assert_eq!(crate::diag::codes::explain(Code(12)).unwrap().lines().next(), Some("# LW0012: unknown key"));
 }

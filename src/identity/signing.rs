@@ -59,6 +59,12 @@ impl<'a> From<Option<&'a PublicIdentity>> for Before<'a> {
     }
 }
 
+impl<'a> From<&'a PublicIdentity> for Before<'a> {
+    fn from(identity: &'a PublicIdentity) -> Self {
+        Before::Signed(identity)
+    }
+}
+
 /// Signs what is missing or says something else than before. The generation grows by one if anything changed, and
 /// what did not change keeps the generation it was signed in.
 pub fn sign(wanted: &Wanted, signers: Signers<'_>, material: Material, before: Before<'_>) -> PublicIdentity {

@@ -4,6 +4,7 @@
 
 use super::model::{Change, Class, FieldChange, Refusal};
 use super::rules::{self, Row, Rule};
+use super::units::written;
 use crate::compile::jetstream::{StreamConfig, StreamSource};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -161,7 +162,10 @@ fn never(field: &str, stream: &str, from: &Value) -> Verdict {
     refuse(
         Class::Impossible,
         format!("`{field}` is fixed when a stream is created, and copying to a new stream is not done by leafwright"),
-        format!("leave `{field}` at {from}, or declare a stream with another name that sources `{stream}`"),
+        format!(
+            "leave `{field}` at {}, or declare a stream with another name that sources `{stream}`",
+            written(field, from)
+        ),
     )
 }
 
@@ -176,15 +180,18 @@ fn limit(field: &str, pair: &Pair<'_>, from: &Value, to: &Value) -> Verdict {
         (true, true, _) => refuse(
             Class::DestroysData,
             format!("the limits of an immutable stream only grow, and lowering `{field}` loses messages"),
-            format!("leave `{field}` at {from}"),
+            format!("leave `{field}` at {}", written(field, from)),
         ),
         (true, false, false) => {
+            let is = written(field, from);
             let flag = field.replace('_', "-");
             let by_hand = if field == "max_age" { format!("{to}ns") } else { to.to_string() };
             refuse(
                 Class::DestroysData,
                 format!("lowering `{field}` deletes messages at once"),
-                format!("leave `{field}` at {from}, or delete knowingly by hand: `nats stream edit {name} --{flag}={by_hand}`"),
+                format!(
+                    "leave `{field}` at {is}, or delete knowingly by hand: `nats stream edit {name} --{flag}={by_hand}`"
+                ),
             )
         }
     }
@@ -205,15 +212,20 @@ fn retention(stream: &str, from: &Value, to: &Value) -> Verdict {
 /// A source is told from another by all of its configuration: the same stream with another filter starts at its first message.
 fn sources(pair: &Pair<'_>) -> Verdict {
     let same = |a: &StreamSource, b: &StreamSource| {
-        (&a.filter_subject, &a.subject_transforms, &a.external) == (&b.filter_subject, &b.subject_transforms, &b.external)
+        (&a.filter_subject, &a.subject_transforms, &a.external)
+            == (&b.filter_subject, &b.subject_transforms, &b.external)
     };
     for new in &pair.new.sources {
-        let mut before = pair.old.sources.iter().filter(|old| old.name == new.name && domain(old) == domain(new)).peekable();
+        let mut before =
+            pair.old.sources.iter().filter(|old| old.name == new.name && domain(old) == domain(new)).peekable();
         if before.peek().is_some() && !before.any(|old| same(old, new)) {
             return refuse(
                 Class::DoublesData,
                 format!("source `{}` with another filter or transform is read from its first message again", new.name),
-                format!("leave the source as it is, or declare a stream with another name that sources `{}` anew", new.name),
+                format!(
+                    "leave the source as it is, or declare a stream with another name that sources `{}` anew",
+                    new.name
+                ),
             );
         }
     }

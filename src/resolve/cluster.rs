@@ -15,10 +15,9 @@ use std::sync::Arc;
 pub fn resolve(cluster: &Cluster, domain: &Domain, ground: Ground, report: &mut Report) -> Option<model::Cluster> {
     let mut own = Report::default();
     let mut layers = Layers::default();
-    lay(&mut layers, &cluster.body, Layer::Machine, ground, &mut own);
+    lay(&mut layers, (Layer::Machine, &cluster.body), ground, &mut own);
     let interpreter = expr::interpreter();
-    let conditions = layers.conditions.iter().collect();
-    let mut evaluation = Evaluation::new(ground, &layers.root, conditions, &interpreter, cluster.name.span);
+    let mut evaluation = Evaluation::new(ground, &layers, &interpreter, cluster.name.span);
     evaluation.facts = domain_facts(domain);
     let out = evaluation.all();
     let mut places = BTreeMap::new();

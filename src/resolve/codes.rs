@@ -24,4 +24,3 @@ pub const NO_VALUE: Code = Code(212);
 pub const ASSERTION: Code = Code(213);
 pub const WARNING: Code = Code(214);
 pub const NOT_A_CONDITION: Code = Code(215);
-pub const MISMATCH: Code = Code(299);

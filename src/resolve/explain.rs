@@ -79,7 +79,7 @@ fn explained(declared: &Declared, name: &MachineName, option: &str, report: &mut
     let key: BaseKey = (machine.configuration.iter().map(|module| &module.value).collect(), followed.zone.name.value.clone(), followed.hardware.name.clone());
     let schema = plans.schemas.get(&key.0)?;
     let ground = plans.ground(schema);
-    let base = machine::base(ground, plans.closures[&key.0].clone(), domain, followed.zone, followed.hardware, report);
+    let base = machine::base(ground, plans.closures[&key.0].clone(), (domain, &followed), report);
     let subject = Subject {
         machine,
         foreground: declared.foreground.get(name),
@@ -93,7 +93,7 @@ fn explained(declared: &Declared, name: &MachineName, option: &str, report: &mut
     let mut evaluation = machine::evaluation(&subject, &layers, &interpreter);
     let keys = split_path(option).unwrap_or_else(|| option.split('.').map(str::to_owned).collect());
     if let Err((depth, names)) = schema.find(&keys) {
-        report.push(unknown(option, &keys, depth, &names, schema, evaluation.origin));
+        report.push(unknown((option, &keys), (depth, &names), schema, evaluation.origin));
         return None;
     }
     let value = match evaluation.walk(&keys) {
@@ -104,10 +104,11 @@ fn explained(declared: &Declared, name: &MachineName, option: &str, report: &mut
     let mut definitions = vec![];
     let (node, cut) = descend(&mut evaluation, &layers.root, &keys);
     let default = decl.as_ref().filter(|decl| decl.own).and_then(|decl| decl.decl.default.as_ref());
-    collect(&mut evaluation, &mut option.to_owned(), at, node, cut, &mut definitions);
+    collect(&mut evaluation, &mut option.to_owned(), (at, node, cut), &mut definitions);
     if let (At::Inside(kind), Some(default)) = (at, default) {
         let stands = definitions.iter().any(|d| matches!(d.verdict, Verdict::Wins | Verdict::Merges));
-        definitions.push(of_default(option, kind, default, stands, decl.as_ref().map(|decl| &*decl.decl)));
+        let others = if stands { Others::Stand } else { Others::None };
+        definitions.push(of_default(option, kind, (default, decl.as_ref().map_or(BUILT_IN, |decl| decl.decl.span)), others));
     }
     definitions.sort_by(|a, b| (b.class, b.layer, &a.path).cmp(&(a.class, a.layer, &b.path)));
     report.absorb(evaluation.report);
@@ -129,7 +130,7 @@ fn kind_name(at: At) -> String {
     }
 }
 
-fn unknown(option: &str, keys: &[String], depth: usize, names: &[String], schema: &Schema, origin: Span) -> Diagnostic {
+fn unknown((option, keys): (&str, &[String]), (depth, names): (usize, &[String]), schema: &Schema, origin: Span) -> Diagnostic {
     let error = Diagnostic::error(codes::UNKNOWN_OPTION, origin, format!("there is no option `{option}` here"));
     let key = &keys[depth.min(keys.len() - 1)];
     if let Some(near) = nearest(key, names.iter().map(String::as_str)) {
@@ -190,9 +191,7 @@ fn descend<'e, 'a>(evaluation: &mut Evaluation<'e, 'a>, root: &'e Node<'a>, keys
 fn collect<'e, 'a>(
     evaluation: &mut Evaluation<'e, 'a>,
     path: &mut String,
-    at: At<'a>,
-    node: Option<&'e Node<'a>>,
-    cut: Cut,
+    (at, node, cut): (At<'a>, Option<&'e Node<'a>>, Cut),
     found: &mut Vec<Definition>,
 ) {
     let Some(node) = node else { return };
@@ -225,7 +224,7 @@ fn collect<'e, 'a>(
         let cut = evaluation.descend(node, cut, key);
         let Some(at) = at.step(key) else { continue };
         let before = push(path, key);
-        collect(evaluation, path, at, Some(child), cut, found);
+        collect(evaluation, path, (at, Some(child), cut), found);
         path.truncate(before);
     }
 }
@@ -239,18 +238,25 @@ fn text(what: &What) -> String {
     }
 }
 
-fn of_default(option: &str, kind: &Type, default: &Default, stands: bool, decl: Option<&Decl>) -> Definition {
+/// Is there a definition that stands beside the default?
+#[derive(Clone, Copy)]
+enum Others {
+    Stand,
+    None,
+}
+
+fn of_default(option: &str, kind: &Type, (default, span): (&Default, Span), others: Others) -> Definition {
     let table = matches!(kind.inner(), Type::Map(..) | Type::Record(_));
-    let verdict = match (stands, table) {
-        (false, _) => Verdict::Wins,
-        (true, true) => Verdict::Merges,
-        (true, false) => Verdict::Loses,
+    let verdict = match (others, table) {
+        (Others::None, _) => Verdict::Wins,
+        (Others::Stand, true) => Verdict::Merges,
+        (Others::Stand, false) => Verdict::Loses,
     };
     Definition {
         path: option.to_owned(),
         layer: Layer::OptionDefault,
         class: Class::Default,
-        span: decl.map(|decl| decl.span).filter(|span| *span != BUILT_IN),
+        span: (span != BUILT_IN).then_some(span),
         text: match default {
             Default::Fixed(value) => value.to_string(),
             Default::Written(written) => fit::plain(&written.value).to_string(),

@@ -395,8 +395,22 @@ impl Expr {
         }
         match Cel::resolve(&self.ast, &scope) {
             Ok(value) => from_cel(&value),
-            Err(error) => Err(lower_first(&error.to_string())),
+            Err(error) => Err(failure(&error)),
         }
+    }
+}
+
+/// Why an evaluation failed, in words that do not show the interpreter's insides.
+fn failure(error: &cel::ExecutionError) -> String {
+    use cel::ExecutionError as Error;
+    match error {
+        Error::DivisionByZero(_) | Error::RemainderByZero(_) => "it divides by zero".into(),
+        Error::IndexOutOfBounds(_) => "the list has no such element".into(),
+        Error::NoSuchKey(key) => format!("there is no key `{key}`"),
+        Error::Overflow(..) => "the number is too large".into(),
+        Error::UndeclaredReference(name) => format!("there is no function or name `{name}`"),
+        Error::UnexpectedType { got, want } => format!("a value of type {want} is expected, not {got}"),
+        other => lower_first(&other.to_string()),
     }
 }
 

@@ -4,10 +4,11 @@
 
 use super::codes;
 use super::evaluate::{Evaluation, Out};
-use super::layers::{lay_table, Ground, Layer, Layers, Node, PlacedCheck, What, lay, push};
+use super::layers::{Ground, Layer, Layers, Node, PlacedCheck, What, check_defaults, lay, lay_table, push};
 use super::model::{self, Origins, Part};
 use super::references::Followed;
 use super::schema::BUILT_IN;
+use super::shared::{Recorder, Shared};
 use super::val::{self, Val};
 use crate::declare::{self, Cluster, Domain, Module};
 use crate::diag::{Diagnostic, Report, Severity, Span};
@@ -30,18 +31,17 @@ pub struct Base<'a> {
 pub fn base<'a>(
     ground: Ground<'a>,
     modules: Vec<&'a Module>,
-    domain: &'a Domain,
-    zone: &'a declare::Zone,
-    hardware: &'a declare::Hardware,
+    (domain, followed): (&'a Domain, &Followed<'a>),
     report: &mut Report,
 ) -> Base<'a> {
     let mut layers = Layers::default();
+    check_defaults(ground.schema, ground, report);
     for module in &modules {
-        lay(&mut layers, &module.body, Layer::Module, ground, report);
+        lay(&mut layers, (Layer::Module, &module.body), ground, report);
     }
-    lay(&mut layers, &domain.body, Layer::Domain, ground, report);
-    lay(&mut layers, &zone.body, Layer::Zone, ground, report);
-    lay(&mut layers, &hardware.body, Layer::Hardware, ground, report);
+    lay(&mut layers, (Layer::Domain, &domain.body), ground, report);
+    lay(&mut layers, (Layer::Zone, &followed.zone.body), ground, report);
+    lay(&mut layers, (Layer::Hardware, &followed.hardware.body), ground, report);
     let mut places = BTreeMap::new();
     collect_places(&layers.root, &mut String::new(), &mut places);
     let templates = modules.iter().flat_map(|module| &module.texts).map(|(name, text)| (name.clone(), text.clone()));
@@ -87,8 +87,8 @@ impl<'a> Subject<'a, '_> {
     pub fn layers(&self, report: &mut Report) -> Layers<'a> {
         let base = &self.base.layers;
         // Conditions of the base keep their numbers; those of the machine follow.
-        let mut layers = Layers { root: base.root.clone(), conditions: base.conditions.clone(), checks: vec![] };
-        lay(&mut layers, &self.machine.body, Layer::Machine, self.base.ground, report);
+        let mut layers = Layers { root: base.root.clone(), conditions: base.conditions.clone(), ..Layers::default() };
+        lay(&mut layers, (Layer::Machine, &self.machine.body), self.base.ground, report);
         if let Some(foreground) = self.foreground {
             lay_table(&mut layers, foreground, self.base.ground, report);
         }
@@ -139,20 +139,50 @@ pub fn evaluation<'e, 'a>(
     layers: &'e Layers<'a>,
     interpreter: &'e cel::Context<'static, 'static>,
 ) -> Evaluation<'e, 'a> {
-    let conditions = layers.conditions.iter().collect();
-    let mut evaluation = Evaluation::new(subject.base.ground, &layers.root, conditions, interpreter, subject.origin());
+    let mut evaluation = Evaluation::new(subject.base.ground, layers, interpreter, subject.origin());
     evaluation.facts = subject.facts();
+    evaluation.touched.clone_from(&layers.touched);
     evaluation
 }
 
+/// Works out once what all machines of the base have in common; any of them serves as the example.
+pub fn share(subject: &Subject, interpreter: &cel::Context<'static, 'static>) -> Shared {
+    let layers = &subject.base.layers;
+    let mut evaluation = evaluation(subject, layers, interpreter);
+    evaluation.recorder = Some(Recorder::default());
+    if let Out::Value(_) = evaluation.all() {
+        for (at, placed) in layers.checks.iter().enumerate() {
+            let holds = |evaluation: &mut Evaluation| {
+                let that = evaluation.ground.expressions.condition(&placed.check.that.value).ok()?;
+                evaluation.is_on(placed.block).then(|| evaluation.holds(&that, &placed.check.that.value, placed.check.that.span))?
+            };
+            evaluation.recorder.get_or_insert_default().begin();
+            let holds = holds(&mut evaluation) == Some(true);
+            evaluation.recorder.get_or_insert_default().end_check(at, holds);
+        }
+    }
+    evaluation.recorder.unwrap_or_default().shared
+}
+
 /// Resolves a machine.
-pub fn resolve(subject: &Subject, interpreter: &cel::Context<'static, 'static>, report: &mut Report) -> Option<model::Machine> {
+pub fn resolve(
+    subject: &Subject,
+    shared: &Shared,
+    interpreter: &cel::Context<'static, 'static>,
+    report: &mut Report,
+) -> Option<model::Machine> {
     let mut own = Report::default();
     let layers = subject.layers(&mut own);
     let mut evaluation = evaluation(subject, &layers, interpreter);
+    evaluation.shared = Some(shared);
     let out = evaluation.all();
     if let Out::Value(_) = out {
-        for check in subject.base.layers.checks.iter().chain(&layers.checks) {
+        for (at, check) in subject.base.layers.checks.iter().enumerate() {
+            if !shared.check_holds(at, &evaluation.touched) {
+                judge(&mut evaluation, check, subject.base);
+            }
+        }
+        for check in &layers.checks {
             judge(&mut evaluation, check, subject.base);
         }
     }
@@ -192,7 +222,7 @@ pub fn typed<T: serde::de::DeserializeOwned>(value: &Val, origin: Span, report: 
     match val::read(value) {
         Ok(options) => Some(options),
         Err(fault) => {
-            report.push(Diagnostic::error(codes::MISMATCH, origin, format!("the option tree does not fit its model: {fault}")));
+            report.push(Diagnostic::error(codes::DOES_NOT_FIT, origin, format!("the option tree does not fit its model: {fault}")));
             None
         }
     }

@@ -23,13 +23,14 @@ mod machine;
 mod modules;
 mod references;
 mod schema;
+mod shared;
 
 pub use explain::{Definition, Explanation, Verdict, explain};
 pub use layers::{Class, Layer};
 pub use model::*;
 
 use crate::declare::{self, Body, Declared, Module};
-use crate::diag::{Checked, Report, Span};
+use crate::diag::{Checked, Diagnostic, Report, Span};
 use crate::name::{AccountName, MachineName, ModuleName, ServiceName, SubjectPattern, ZoneName};
 use expr::Expressions;
 use grammar::Grammar;
@@ -45,7 +46,11 @@ pub fn domain(declared: &Declared) -> Checked<Domain> {
     // Without a domain there is nothing to resolve; `declare` has said so.
     let Some(domain) = &declared.domain else { return Checked::new(None, report) };
     let resolved = whole(domain, declared, &mut report);
-    let report = once(report.sorted());
+    let mut report = once(report.sorted());
+    if resolved.as_ref().is_none_or(|resolved| resolved.machines.len() < declared.machines.len()) && !report.has_errors() && declared.unread.is_empty() {
+        // Nobody may be left out silently, not even by a fault of ours.
+        report.push(Diagnostic::error(codes::NO_VALUE, domain.name.span, "the domain could not be resolved as a whole"));
+    }
     Checked::new(resolved.filter(|_| !report.has_errors()), report)
 }
 
@@ -111,7 +116,8 @@ fn person(person: &declare::Person) -> (crate::name::PersonName, Person) {
 fn role(role: &declare::Role) -> (crate::name::RoleName, Role) {
     let patterns = |patterns: &[crate::diag::Spanned<SubjectPattern>]| patterns.iter().map(|p| p.value.clone()).collect();
     let name = role.name.value.clone();
-    (name.clone(), Role { name, publish: patterns(&role.publish), subscribe: patterns(&role.subscribe) })
+    let origin = role.publish.first().map_or(role.name.span, |pattern| pattern.span);
+    (name.clone(), Role { name, publish: patterns(&role.publish), subscribe: patterns(&role.subscribe), origin })
 }
 
 /// The value, and its report with the others.
@@ -134,6 +140,16 @@ fn running(machines: &[Arc<Machine>]) -> BTreeMap<ServiceName, Vec<MachineName>>
     running
 }
 
+/// Modules that no machine has are looked at too, as far as they can be alone: their imports and their options.
+fn unused(closures: &BTreeMap<Vec<&ModuleName>, Vec<&Module>>, declared: &Declared, report: &mut Report) {
+    let used: BTreeSet<&ModuleName> = closures.values().flatten().map(|module| &module.name).collect();
+    for module in declared.modules.values().filter(|module| !used.contains(&module.name)) {
+        let own = crate::diag::Spanned::new(module.name.clone(), Span::new(module.source, 0..0));
+        let closure = modules::closure(&[own], declared, report);
+        modules::schema(&closure, declared, report);
+    }
+}
+
 /// Everything that is worked out once: option trees and expressions.
 struct Plans<'a> {
     declared: &'a Declared,
@@ -143,6 +159,7 @@ struct Plans<'a> {
     closures: BTreeMap<Vec<&'a ModuleName>, Vec<&'a Module>>,
     schemas: BTreeMap<Vec<&'a ModuleName>, schema::Schema>,
     expressions: Expressions,
+    others: Vec<(&'a str, &'a ModuleName)>,
 }
 
 impl<'a> Plans<'a> {
@@ -158,8 +175,12 @@ impl<'a> Plans<'a> {
                 }
             }
         }
+        if only.is_none() {
+            unused(&closures, declared, report);
+        }
         let schemas = closures.iter().map(|(key, closure)| (key.clone(), modules::schema(closure, declared, report))).collect();
-        let mut plans = Self { declared, domain, only, closures, schemas, expressions: Expressions::default() };
+        let others = declared.modules.values().flat_map(|module| module.options.iter().map(|option| (&*option.path.value, &module.name)));
+        let mut plans = Self { declared, domain, only, closures, schemas, expressions: Expressions::default(), others: others.collect() };
         plans.expressions = plans.parse();
         plans
     }
@@ -192,7 +213,7 @@ impl<'a> Plans<'a> {
                 }
 
     fn ground<'s>(&'s self, schema: &'s schema::Schema) -> Ground<'s> {
-        Ground { schema, declared: self.declared, expressions: &self.expressions }
+        Ground { schema, declared: self.declared, expressions: &self.expressions, others: &self.others }
     }
 
     fn machines(&self, report: &mut Report) -> Vec<Arc<Machine>> {
@@ -208,25 +229,27 @@ impl<'a> Plans<'a> {
             }
             if !bases.contains_key(&key) {
                 let ground = self.ground(&self.schemas[&key.0]);
-                let base = machine::base(ground, closure.clone(), self.domain, followed.zone, followed.hardware, report);
+                let base = machine::base(ground, closure.clone(), (self.domain, &followed), report);
                 bases.insert(key.clone(), base);
             }
             subjects.push((machine, followed, key));
         }
-        let bases = &bases;
+        let subjects: Vec<(Subject<'_, '_>, BaseKey<'_>)> = subjects
+            .into_iter()
+            .map(|(machine, followed, key)| {
+                let foreground = self.declared.foreground.get(&machine.name);
+                let cluster = self.domain.clusters.values().next();
+                (Subject { machine, foreground, domain: self.domain, cluster, followed, base: &bases[&key] }, key)
+            })
+            .collect();
+        let examples: BTreeMap<&BaseKey<'_>, &Subject<'_, '_>> = subjects.iter().map(|(subject, key)| (key, subject)).collect();
+        let shared = examples.into_par_iter().map_init(expr::interpreter, |interpreter, (key, subject)| (key, machine::share(subject, interpreter)));
+        let shared: BTreeMap<&BaseKey<'_>, shared::Shared> = shared.collect();
         let resolved: Vec<(Option<Arc<Machine>>, Report)> = subjects
-            .into_par_iter()
-            .map_init(expr::interpreter, |interpreter, (machine, followed, key)| {
-                let subject = Subject {
-                    machine,
-                    foreground: self.declared.foreground.get(&machine.name),
-                    domain: self.domain,
-                    cluster: self.domain.clusters.values().next(),
-                    followed,
-                    base: &bases[&key],
-                };
+            .par_iter()
+            .map_init(expr::interpreter, |interpreter, (subject, key)| {
                 let mut report = Report::default();
-                let resolved = machine::resolve(&subject, interpreter, &mut report).map(Arc::new);
+                let resolved = machine::resolve(subject, &shared[key], interpreter, &mut report).map(Arc::new);
                 (resolved, report)
             })
             .collect();

@@ -6,7 +6,7 @@ use super::codes;
 use crate::declare::nearest;
 use crate::declare::{self, Cluster, Declared, Domain, Hardware};
 use crate::diag::{Diagnostic, Report, Span, Spanned};
-use crate::name::{EventSetName, MachineName, PersonName, RoleName, ZoneName};
+use crate::name::{MachineName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A machine's references, followed.
@@ -19,12 +19,12 @@ pub struct Followed<'a> {
 /// Follows the references of a machine; `None` when one leads nowhere (all that do are reported).
 pub fn follow<'a>(machine: &declare::Machine, domain: &'a Domain, declared: &'a Declared, report: &mut Report) -> Option<Followed<'a>> {
     let unread = &declared.unread;
-    let hardware = find("hardware profile", &machine.hardware, &declared.hardware, MachineName::as_str, unread, report);
-    let person = find("person", &machine.person, &declared.people, PersonName::as_str, unread, report);
+    let hardware = find("hardware profile", &machine.hardware, &declared.hardware, (unread, report));
+    let person = find("person", &machine.person, &declared.people, (unread, report));
     let zone = zone(machine, domain, unread, report);
     let before = report.diagnostics.len();
     for set in &machine.events {
-        find("event set", set, &declared.events, EventSetName::as_str, unread, report);
+        find("event set", set, &declared.events, (unread, report));
     }
     let events = report.diagnostics.len() == before;
     Some(Followed { hardware: hardware?, person: person?, zone: zone? }).filter(|_| events)
@@ -32,7 +32,7 @@ pub fn follow<'a>(machine: &declare::Machine, domain: &'a Domain, declared: &'a 
 
 fn zone<'a>(machine: &declare::Machine, domain: &'a Domain, unread: &BTreeSet<String>, report: &mut Report) -> Option<&'a declare::Zone> {
     match (machine.zone.as_ref().or(domain.zone.as_ref()), domain.zones.len()) {
-        (Some(zone), _) => find("zone", zone, &domain.zones, ZoneName::as_str, unread, report),
+        (Some(zone), _) => find("zone", zone, &domain.zones, (unread, report)),
         (None, 1) => domain.zones.values().next(),
         (None, _) => {
             let names: Vec<&str> = domain.zones.keys().map(ZoneName::as_str).collect();
@@ -48,19 +48,17 @@ fn zone<'a>(machine: &declare::Machine, domain: &'a Domain, unread: &BTreeSet<St
 }
 
 /// Looks a name up; reports it with the nearest one if there is none.
-pub fn find<'m, N: Ord, T>(
+pub fn find<'m, N: Ord + std::borrow::Borrow<str>, T>(
     what: &str,
     name: &Spanned<N>,
     known: &'m BTreeMap<N, T>,
-    text: fn(&N) -> &str,
-    unread: &BTreeSet<String>,
-    report: &mut Report,
+    (unread, report): (&BTreeSet<String>, &mut Report),
 ) -> Option<&'m T> {
-    let found = known.get(&name.value);
-    if found.is_none() && !unread.contains(&file(what, text(&name.value))) {
-        let error = Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("there is no {what} `{}`", text(&name.value)));
-        let names: Vec<&str> = known.keys().map(text).collect();
-        report.push(match nearest(text(&name.value), names.iter().copied()) {
+    let found = known.get::<N>(&name.value);
+    if found.is_none() && !unread.contains(&file(what, name.value.borrow())) {
+        let error = Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("there is no {what} `{}`", name.value.borrow()));
+        let names: Vec<&str> = known.keys().map(std::borrow::Borrow::borrow).collect();
+        report.push(match nearest(name.value.borrow(), names.iter().copied()) {
             Some(near) => error.help(format!("write `{near}`")),
             None if names.is_empty() || names.len() > 20 => error,
             None => error.help(format!("there are {}", names.join(", "))),
@@ -83,14 +81,14 @@ fn file(what: &str, name: &str) -> String {
 pub fn check(domain: &Domain, declared: &Declared, report: &mut Report) {
     let unread = &declared.unread;
     for set in &domain.events {
-        find("event set", set, &declared.events, EventSetName::as_str, unread, report);
+        find("event set", set, &declared.events, (unread, report));
     }
     if let Some(zone) = &domain.zone {
-        find("zone", zone, &domain.zones, ZoneName::as_str, unread, report);
+        find("zone", zone, &domain.zones, (unread, report));
     }
     for person in declared.people.values() {
         for role in &person.roles {
-            find("role", role, &domain.roles, RoleName::as_str, unread, report);
+            find("role", role, &domain.roles, (unread, report));
         }
     }
     for cluster in domain.clusters.values() {
@@ -108,7 +106,7 @@ pub fn check(domain: &Domain, declared: &Declared, report: &mut Report) {
 fn members(cluster: &Cluster, declared: &Declared, report: &mut Report) {
     let mut seen: BTreeMap<&MachineName, Span> = BTreeMap::new();
     for member in &cluster.members {
-        find("machine", member, &declared.machines, MachineName::as_str, &declared.unread, report);
+        find("machine", member, &declared.machines, (&declared.unread, report));
         if let Some(first) = seen.insert(&member.value, member.span) {
             report.push(
                 Diagnostic::error(codes::CLUSTER_MEMBERS, member.span, format!("`{}` is a member twice", member.value))

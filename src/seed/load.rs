@@ -16,8 +16,8 @@ use async_nats::Client;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Batches on their way at once. nats-server takes 50 open batches a stream; more than a few gain nothing.
-const AHEAD: usize = 4;
+/// Batches on their way at once. nats-server takes 50 open batches a stream; some suffice to keep it busy.
+const AHEAD: usize = 8;
 /// How long one acknowledgement may take.
 const ACK: Duration = Duration::from_secs(5);
 /// How long the stream may make no progress before the load gives up: an election takes up to ten seconds,
@@ -137,8 +137,8 @@ impl Way {
     async fn open(client: &Client, door: Option<&Door>) -> Result<Self, Failure> {
         let Some(door) = door else { return Publisher::new(client).await.map(Way::Client) };
         let inbox = client.new_inbox();
-        let (prefix, token) = inbox.rsplit_once('.').unwrap_or(("_INBOX", &inbox));
-        Pipe::open(door, prefix, token.to_owned()).await.map(Way::Pipe)
+        let prefix = inbox.rsplit_once('.').map_or("_INBOX", |(prefix, _)| prefix);
+        Pipe::open(door, prefix, batch::token(&inbox).to_owned()).await.map(Way::Pipe)
     }
 
     async fn send(&mut self, place: &batch::Place, prefix: &str, events: &[SeedEvent]) -> Result<(), Failure> {

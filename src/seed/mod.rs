@@ -16,6 +16,7 @@ pub mod progress;
 mod stored;
 #[doc(hidden)]
 pub mod synthetic;
+pub mod talk;
 
 pub use compare::{Depth, check};
 pub use digest::Prefixes;

@@ -77,13 +77,19 @@ impl Bench {
         let mut live = self.live(desired, &journal);
         apply::run(&plan, &mut live, &mut journal, |_| ()).await.unwrap();
         let second = self.plan(desired).await;
-        assert!(second.is_empty(), "after {}the second plan is not empty: {}", plan::render::human(&plan), plan::render::human(&second));
+        assert!(
+            second.is_empty(),
+            "after {}the second plan is not empty: {}",
+            plan::render::human(&plan),
+            plan::render::human(&second)
+        );
         plan
     }
 
     pub async fn publish(&self, subject: &str, count: usize) {
         for n in 0..count {
-            let ack = self.jetstream().client().request(subject.to_owned(), format!("message {n}").into()).await.unwrap();
+            let ack =
+                self.jetstream().client().request(subject.to_owned(), format!("message {n}").into()).await.unwrap();
             assert!(!String::from_utf8_lossy(&ack.payload).contains("error"), "{subject}: {ack:?}");
         }
     }

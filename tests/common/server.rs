@@ -43,7 +43,7 @@ impl Server {
     pub async fn start(domain: &str) -> Self {
         for _ in 0..5 {
             let ports = free_ports(2);
-            let mut server = Self::spawn(domain, domain, ports[0], ports[1], json!({}));
+            let mut server = Self::spawn(domain, domain, [ports[0], ports[1]], json!({}));
             if server.is_up().await {
                 return server;
             }
@@ -51,7 +51,7 @@ impl Server {
         panic!("nats-server does not start; its log is printed above");
     }
 
-    fn spawn(name: &str, domain: &str, port: u16, monitor: u16, more: Value) -> Self {
+    fn spawn(name: &str, domain: &str, [port, monitor]: [u16; 2], more: Value) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("jetstream");
         let mut config = json!({
@@ -126,8 +126,9 @@ impl Cluster {
         let ports = free_ports(9);
         let routes: Vec<_> = ports[6..].iter().map(|port| format!("nats://{}", loopback(*port))).collect();
         let member = |n: usize| {
-            let cluster = json!({ "cluster": { "name": name, "listen": loopback(ports[6 + n]).to_string(), "routes": routes } });
-            Server::spawn(&format!("{name}-{n}"), name, ports[n], ports[3 + n], cluster)
+            let cluster =
+                json!({ "cluster": { "name": name, "listen": loopback(ports[6 + n]).to_string(), "routes": routes } });
+            Server::spawn(&format!("{name}-{n}"), name, [ports[n], ports[3 + n]], cluster)
         };
         let cluster = Self { members: (0..3).map(member).collect() };
         cluster.wait_for_quorum().await;
@@ -144,7 +145,9 @@ impl Cluster {
                     Ok(jsz) => jsz.meta_cluster.is_some_and(|meta| !meta.leader.is_empty() && meta.cluster_size == 3),
                     Err(_) => false,
                 };
-                ready += usize::from(leader && monitor::healthz(member.monitor).await.is_ok_and(|health| health.status == "ok"));
+                ready += usize::from(
+                    leader && monitor::healthz(member.monitor).await.is_ok_and(|health| health.status == "ok"),
+                );
             }
             if ready == self.members.len() {
                 return;

@@ -274,8 +274,12 @@ pub fn meadow() -> Fixture {
     }
     machines.sort_by(|a, b| a.name.cmp(&b.name));
     let ada = Person { name: name!("ada"), nkey: None, roles: vec![name!("reader")], ssh: vec![], origin };
-    let reader =
-        Role { name: name!("reader"), publish: vec![name!("qry.meadow.>")], subscribe: vec![name!("evt.meadow.>")] };
+    let reader = Role {
+        name: name!("reader"),
+        publish: vec![name!("qry.meadow.>")],
+        subscribe: vec![name!("evt.meadow.>")],
+        origin,
+    };
     let services = [
         contract(&mut sources, "thermometer", &["thermometer.measured"], &[]),
         contract(

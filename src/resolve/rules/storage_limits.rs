@@ -63,8 +63,9 @@ fn hardware(machine: &Machine, report: &mut Report) {
     let has = [(machine.hardware.disk, "disk"), (machine.hardware.memory, "memory")];
     for ((_, limit, path), (has, what)) in limits(machine).into_iter().zip(has) {
         if limit > has {
+            let (limit, has) = (near(limit.as_bytes()), near(has.as_bytes()));
             let says = format!("`{path}` is {limit}, and the hardware `{}` has {has} of {what}", machine.hardware.name);
-            let help = format!("write {} or less, or leave it out: it follows from the hardware", ByteSize::bytes(has.as_bytes() / 2));
+            let help = format!("leave `{path}` out: it follows from the hardware");
             report.push(Diagnostic::error(CODE, span(machine, path), says).help(help));
         }
     }
@@ -72,11 +73,21 @@ fn hardware(machine: &Machine, report: &mut Report) {
 
 fn declared(holder: Holder<'_>) -> impl Iterator<Item = (Share<'_>, &[MachineName], u32)> {
     let streams = holder.streams().iter().filter_map(move |(name, stream)| {
-        let share = Share { holder, path: format!("streams.{name}.max_bytes"), storage: stream.storage, bytes: stream.max_bytes?.as_bytes() };
+        let share = Share {
+            holder,
+            path: format!("streams.{name}.max_bytes"),
+            storage: stream.storage,
+            bytes: stream.max_bytes?.as_bytes(),
+        };
         Some((share, &stream.keepers[..], stream.replicas))
     });
     let buckets = holder.buckets().iter().filter_map(move |(name, bucket)| {
-        let share = Share { holder, path: format!("buckets.{name}.max_bytes"), storage: bucket.storage, bytes: bucket.max_bytes?.as_bytes() };
+        let share = Share {
+            holder,
+            path: format!("buckets.{name}.max_bytes"),
+            storage: bucket.storage,
+            bytes: bucket.max_bytes?.as_bytes(),
+        };
         Some((share, &bucket.keepers[..], bucket.replicas))
     });
     streams.chain(buckets)
@@ -85,7 +96,12 @@ fn declared(holder: Holder<'_>) -> impl Iterator<Item = (Share<'_>, &[MachineNam
 fn shares_of_leaf<'a>(machine: &'a Machine, domain: &Domain) -> Vec<Share<'a>> {
     let holder = Holder::Machine(machine);
     let store = &machine.options.event_store;
-    let file = |path: &str, bytes: ByteSize| Share { holder, path: path.to_owned(), storage: Storage::File, bytes: bytes.as_bytes() };
+    let file = |path: &str, bytes: ByteSize| Share {
+        holder,
+        path: path.to_owned(),
+        storage: Storage::File,
+        bytes: bytes.as_bytes(),
+    };
     let mut shares: Vec<_> = declared(holder).map(|(share, _, _)| share).collect();
     if store.enable {
         shares.push(file("event_store.max_bytes", store.max_bytes));
@@ -131,7 +147,9 @@ fn cluster_fits(cluster: &Cluster, domain: &Domain, report: &mut Report) {
     shares.push(times(aggregate(cluster), options.event_store.replicas));
     shares.push(times(commands, options.commands.replicas));
     let smallest = |storage: Storage, path: &'static str| {
-        let room = |machine: &Machine| limits(machine).into_iter().find(|(kind, ..)| *kind == storage).map_or(0, |(_, limit, _)| limit.as_bytes());
+        let room = |machine: &Machine| {
+            limits(machine).into_iter().find(|(kind, ..)| *kind == storage).map_or(0, |(_, limit, _)| limit.as_bytes())
+        };
         members(domain).min_by_key(|machine| room(machine)).map(|machine| (room(machine), span(machine, path)))
     };
     for (storage, path) in [(Storage::File, "leaf.disk_max"), (Storage::Memory, "leaf.memory_max")] {
@@ -164,7 +182,7 @@ fn near(bytes: u64) -> String {
     const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match UNITS.iter().find(|(_, unit)| bytes >= *unit) {
         None => format!("{bytes}B"),
-        Some((name, unit)) if bytes % unit == 0 => format!("{}{name}", bytes / unit),
+        Some((name, unit)) if bytes.is_multiple_of(*unit) => format!("{}{name}", bytes / unit),
         Some((name, unit)) => format!("{}.{}{name}", bytes / unit, (bytes % unit) * 10 / unit),
     }
 }

@@ -59,6 +59,16 @@ async fn whoever_has_the_leaf_has_not_the_hub() {
         assert!(said.contains("Permissions Violation"), "{subject} passed: {said}");
     }
     let mut leaf = layout.raw_office();
+    leaf.heard();
+    leaf.publish("qry.meadow.weather.now", "_INBOX.office.todos.x", "allowed");
+    assert!(!leaf.heard().join("\n").contains("Violation"), "what is allowed passes: the refusals above are no accident");
+    leaf.subscribe("_INBOX.office.>");
+    leaf.heard();
+    layout.hub.publish("_INBOX.office.control", "".into()).await.unwrap();
+    layout.hub.flush().await.unwrap();
+    assert!(leaf.heard().iter().any(|line| line.starts_with("LMSG _INBOX.office.control")), "its own inbox is heard");
+
+    let mut leaf = layout.raw_office();
     for subject in [">", "evt.>", "cmd.>", "_INBOX.>", "_INBOX.thermo.>", "$JS.S.>", "$JS.M.>", "$JS.thermo.API.>", "$SYS.>"] {
         leaf.subscribe(subject);
     }
@@ -105,4 +115,40 @@ async fn a_consumer_does_not_become_a_publisher() {
     assert_eq!(state(&layout).await, before);
     let thermo = api(&layout.thermo, "$JS.API.STREAM.INFO.EVT-thermo", &json!({})).await;
     assert!(thermo.is_ok(), "another leaf's stream is there: {thermo:?}");
+}
+
+/// A service on the leaf: allow lists alone stop the API under each of its names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_does_its_work_and_nothing_else() {
+    let layout = Layout::start(&sets::hub_credential(&office())).await;
+    assert_eq!(layout.failing(&[].into()).await, [].into());
+    let before = state(&layout).await;
+    let local = async || {
+        let info = api(&layout.office, "$JS.API.STREAM.INFO.EVT-office", &json!({})).await.unwrap();
+        json!([info["config"], info["state"]])
+    };
+    let local_before = local().await;
+    for call in ["STREAM.DELETE.EVT-office", "STREAM.PURGE.EVT-office", "STREAM.DELETE.EVT", "CONSUMER.CREATE.CMD", "CONSUMER.DELETE.CMD.todos"] {
+        for name in ["$JS.API", "$JS.office.API", "$JS.hub.API"] {
+            let asked = tokio::time::timeout(Duration::from_millis(200), layout.todos.request(format!("{name}.{call}"), "".into())).await;
+            assert!(!asked.is_ok_and(|asked| asked.is_ok()), "{name}.{call} was answered");
+        }
+    }
+    assert_eq!((state(&layout).await, local().await), (before, local_before));
+
+    let mut heard = layout.office.subscribe(">").await.unwrap();
+    let mut deaf = layout.todos.subscribe("evt.>").await.unwrap();
+    let mut curious = layout.todos.subscribe("_INBOX.office.>").await.unwrap();
+    layout.office.flush().await.unwrap();
+    layout.todos.flush().await.unwrap();
+    for subject in ["evt.meadow.other.done", "cmd.meadow.todos.add", "_INBOX.thermo.web.x", "$JS.ACK.CMD.web.1.1.1.1.1", "evt.meadow.todos.added"] {
+        layout.todos.publish(subject, "".into()).await.unwrap();
+    }
+    layout.todos.flush().await.unwrap();
+    layout.office.publish("_INBOX.office.provisioner.x", "".into()).await.unwrap();
+    layout.office.flush().await.unwrap();
+    let first = heard.next().await.unwrap();
+    assert_eq!(first.subject.as_str(), "evt.meadow.todos.added", "only what its contract sends");
+    let nothing = tokio::time::timeout(Duration::from_millis(300), async { tokio::select! { it = deaf.next() => it, it = curious.next() => it } });
+    assert!(nothing.await.ok().flatten().is_none(), "it hears only what its contract receives");
 }
