@@ -43,7 +43,13 @@ fn a_cluster_and_its_leaves_boot_and_link() {
     assert_eq!(leafz["leafs"][0]["account"], json!("MEADOW"));
     for member in lab.members() {
         let routes = lab.monitor(&member, "routez");
-        assert!(routes["routes"].as_array().unwrap().iter().all(|route| route["tls"].is_null() || route["tls"] == json!(true)));
+        assert!(
+            routes["routes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|route| route["tls"].is_null() || route["tls"] == json!(true))
+        );
     }
 }
 
@@ -157,14 +163,17 @@ async fn everything(lab: &Lab) {
 async fn create(client: &async_nats::Client, api: &str, objects: &Objects) {
     for config in &objects.streams {
         let answer = ask(client, &format!("{api}.STREAM.CREATE.{}", config.name), &json!(config)).await;
-        let mut found: StreamConfig = serde_json::from_value(answer["config"].clone()).unwrap_or_else(|_| panic!("{}: {answer}", config.name));
+        let mut found: StreamConfig =
+            serde_json::from_value(answer["config"].clone()).unwrap_or_else(|_| panic!("{}: {answer}", config.name));
         found.metadata.retain(|key, _| !key.starts_with("_nats."));
         assert_eq!(found, *config, "{}", config.name);
     }
     for (stream, config) in &objects.consumers {
         let subject = format!("{api}.CONSUMER.CREATE.{stream}.{}", config.durable_name);
-        let answer = ask(client, &subject, &json!({ "stream_name": stream, "config": config, "action": "create" })).await;
-        let mut found: ConsumerConfig = serde_json::from_value(answer["config"].clone()).unwrap_or_else(|_| panic!("{stream}: {answer}"));
+        let answer =
+            ask(client, &subject, &json!({ "stream_name": stream, "config": config, "action": "create" })).await;
+        let mut found: ConsumerConfig =
+            serde_json::from_value(answer["config"].clone()).unwrap_or_else(|_| panic!("{stream}: {answer}"));
         found.metadata.retain(|key, _| !key.starts_with("_nats."));
         assert_eq!(found, *config, "{stream}/{}", config.durable_name);
     }

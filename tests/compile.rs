@@ -28,7 +28,10 @@ fn files(fixture: &Fixture) -> Vec<(String, String)> {
     let mut files = vec![];
     for closure in compiled.machines.values().chain([&compiled.domain]) {
         for artefact in &closure.artefacts {
-            files.push((format!("{}/{}", closure.name, artefact.path), String::from_utf8(artefact.bytes.clone()).unwrap()));
+            files.push((
+                format!("{}/{}", closure.name, artefact.path),
+                String::from_utf8(artefact.bytes.clone()).unwrap(),
+            ));
         }
         files.push((format!("{}/manifest.json", closure.name), compile::manifest(closure, &fixture.sources)));
     }
@@ -136,7 +139,9 @@ fn every_key_that_is_emitted_has_its_class() {
                 let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 keys(value, &below, found);
             }),
-            Value::Array(items) if items.iter().any(Value::is_object) => items.iter().for_each(|item| keys(item, path, found)),
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                items.iter().for_each(|item| keys(item, path, found))
+            }
             _ => drop(found.insert(path.to_owned())),
         }
     }
@@ -182,16 +187,24 @@ fn what_cannot_be_written_is_blamed_and_not_written() {
     type Change = fn(&mut leafwright::resolve::Machine);
     let rows: [(&str, u16, Change); 9] = [
         ("a newline in a server name", 702, |m| m.options.leaf.server_name = "a\nb".into()),
-        ("a newline in an argument", 702, |m| m.options.services.get_mut("thermometer").unwrap().exec.push("a\nb".into())),
+        ("a newline in an argument", 702, |m| {
+            m.options.services.get_mut("thermometer").unwrap().exec.push("a\nb".into())
+        }),
         ("a newline in a variable", 702, |m| {
             m.options.services.get_mut("thermometer").unwrap().environment.insert("A".into(), "x\nB=1".into());
         }),
         ("a variable that is two", 702, |m| {
             m.options.services.get_mut("thermometer").unwrap().environment.insert("A=1\nB".into(), "x".into());
         }),
-        ("a newline in a description", 702, |m| m.options.services.get_mut("thermometer").unwrap().description = "x\nUser=root".into()),
-        ("a unit in another directory", 703, |m| drop(m.options.units.insert("../x.service".into(), unit("Service", "User", "root")))),
-        ("a directive that is two", 703, |m| drop(m.options.units.insert("x.service".into(), unit("Service", "User=root\nGroup", "root")))),
+        ("a newline in a description", 702, |m| {
+            m.options.services.get_mut("thermometer").unwrap().description = "x\nUser=root".into()
+        }),
+        ("a unit in another directory", 703, |m| {
+            drop(m.options.units.insert("../x.service".into(), unit("Service", "User", "root")))
+        }),
+        ("a directive that is two", 703, |m| {
+            drop(m.options.units.insert("x.service".into(), unit("Service", "User=root\nGroup", "root")))
+        }),
         ("a file outside the tree", 704, |m| drop(m.options.files.insert("/etc/../x".into(), text("")))),
         ("a file that is a unit already", 704, |m| {
             m.options.files.insert("/lib/systemd/system/nats-server.service".into(), text(""));
@@ -211,7 +224,12 @@ fn unit(section: &str, directive: &str, value: &str) -> leafwright::resolve::Uni
 }
 
 fn text(text: &str) -> leafwright::resolve::File {
-    leafwright::resolve::File { text: Some(text.to_owned()), template: None, values: Default::default(), mode: "0644".to_owned() }
+    leafwright::resolve::File {
+        text: Some(text.to_owned()),
+        template: None,
+        values: Default::default(),
+        mode: "0644".to_owned(),
+    }
 }
 
 static PLAIN: std::sync::OnceLock<Compiled> = std::sync::OnceLock::new();

@@ -74,5 +74,7 @@ pub fn service(service: &Service) -> Section {
 }
 
 fn rows(rows: &[(&str, &[&str])]) -> Section {
-    rows.iter().map(|(name, values)| ((*name).to_owned(), values.iter().map(|value| (*value).to_owned()).collect())).collect()
+    rows.iter()
+        .map(|(name, values)| ((*name).to_owned(), values.iter().map(|value| (*value).to_owned()).collect()))
+        .collect()
 }

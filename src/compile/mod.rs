@@ -70,7 +70,8 @@ pub struct Compiled {
 /// All machines, in parallel, and what belongs to none of them. There is a value only if nothing is wrong with any of them.
 pub fn domain(domain: &Domain, identity: &PublicIdentity) -> Checked<Compiled> {
     let linked = Linked::new(domain);
-    let compiled: Vec<_> = domain.machines.par_iter().map(|machine| self::machine(&linked, machine, identity)).collect();
+    let compiled: Vec<_> =
+        domain.machines.par_iter().map(|machine| self::machine(&linked, machine, identity)).collect();
     let mut report = Report::default();
     let mut machines = BTreeMap::new();
     let mut desired = Desired::default();

@@ -145,12 +145,15 @@ pub fn print(inputs: &Inputs<'_>, report: &mut Report) -> Option<Printed> {
         Part::Member => member(inputs),
         Part::Leaf => leaf(inputs, report),
     };
-    let value = serde_json::to_value(&config).unwrap_or_else(|fault| unreachable!("structs of strings and numbers: {fault}"));
+    let value =
+        serde_json::to_value(&config).unwrap_or_else(|fault| unreachable!("structs of strings and numbers: {fault}"));
     match canonical::print(&value, Dialect::NatsServer) {
         Ok(printed) => Some(printed),
         Err(refused) => {
             let span = origin(inputs.machine, &refused.path);
-            report.push(Diagnostic::error(Code(702), span, refused.message).label("ends up in nats-server's configuration"));
+            report.push(
+                Diagnostic::error(Code(702), span, refused.message).label("ends up in nats-server's configuration"),
+            );
             None
         }
     }
