@@ -35,7 +35,7 @@
         version = (toml ./Cargo.toml).package.version;
         src = lib.fileset.toSource {
           root = ./.;
-          fileset = lib.fileset.unions [ ./Cargo.toml ./Cargo.lock ./src ./modules ./templates ./docs ./examples ./tests ];
+          fileset = lib.fileset.unions [ ./Cargo.toml ./Cargo.lock ./build.rs ./src ./modules ./templates ./docs ./examples ./tests ];
         };
         cargoLock.lockFile = ./Cargo.lock;
         # The tests start nats-servers and belong to `.ci/run`.
@@ -77,8 +77,9 @@
 
       # `leafwright.machine = "pi";` makes a NixOS machine the machine of that name.
       #
-      # It links the closure's units and configuration. It does not install nats-server, make its user, or place
-      # credentials: the closure's sysusers.d is not read by NixOS, and secrets stay where they were made.
+      # It links the closure's units and configuration, file by file: /etc/leafwright/credentials must stay a directory of
+      # the machine's own, because secrets stay where they were made. It does not place them, and it does not put
+      # nats-server where the unit looks for it; that is the machine's part.
       nixosModules.default = { config, lib, pkgs, ... }:
         let
           name = config.leafwright.machine;
@@ -93,8 +94,14 @@
 
           config = lib.mkIf (name != null) {
             networking.hostName = lib.mkDefault name;
-            environment.etc."leafwright".source = "${built}/etc/leafwright";
+            environment.etc."nats/nats-server.json".source = "${built}/etc/nats/nats-server.json";
+            environment.etc."leafwright/ca.pem".source = "${built}/etc/leafwright/ca.pem";
+            environment.etc."leafwright/services".source = "${built}/etc/leafwright/services";
             systemd.packages = [ built ];
+            systemd.tmpfiles.packages = [ built ];
+            # NixOS does not read the closure's sysusers.d.
+            users.groups.nats = { };
+            users.users.nats = { isSystemUser = true; group = "nats"; home = "/var/lib/nats"; };
             # NixOS drops the `*.wants` of packages, so the target is wanted here.
             systemd.targets.leafwright.wantedBy = [ "multi-user.target" ];
           };

@@ -78,7 +78,10 @@ async fn a_plan_with_one_refusal_does_nothing_at_all() {
     let effects = world.done.len();
     let mut shrunk = stream("A", &["a.>"]);
     shrunk.max_msgs = 1;
-    let said = once(&one(vec![shrunk, stream("B", &["b.>"])]), &mut world, &mut journal(&directory)).await.unwrap_err().to_string();
+    let said = once(&one(vec![shrunk, stream("B", &["b.>"])]), &mut world, &mut journal(&directory))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(said.contains("lowering `max_msgs` deletes messages at once"), "{said}");
     assert_eq!(world.done.len(), effects);
 }

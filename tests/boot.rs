@@ -9,7 +9,8 @@ mod lab;
 
 use fixture::name;
 use futures_util::StreamExt;
-use lab::{DEADLINE, Lab, nats_server};
+use lab::{DEADLINE, Lab, Verdict, nats_server};
+use leafwright::compile::Effect;
 use leafwright::compile::desired::Objects;
 use leafwright::compile::jetstream::{ConsumerConfig, StreamConfig};
 use leafwright::identity::UserId;
@@ -42,7 +43,13 @@ fn a_cluster_and_its_leaves_boot_and_link() {
     assert_eq!(leafz["leafs"][0]["account"], json!("MEADOW"));
     for member in lab.members() {
         let routes = lab.monitor(&member, "routez");
-        assert!(routes["routes"].as_array().unwrap().iter().all(|route| route["tls"].is_null() || route["tls"] == json!(true)));
+        assert!(
+            routes["routes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|route| route["tls"].is_null() || route["tls"] == json!(true))
+        );
     }
 }
 
@@ -70,6 +77,67 @@ fn what_compiled_is_what_the_servers_have() {
     });
 }
 
+/// Reloads that nats-server accepts and that are restarts to us: the name of a cluster with JetStream, and where accounts come from.
+const STRICTER: [&str; 2] = ["/cluster/name", "/resolver"];
+
+/// One change of each key that is emitted: what the table calls a reload is reloaded, what it calls a restart is refused.
+#[test]
+fn the_table_of_effects_is_what_the_server_does() {
+    let lab = Lab::start(fixture::meadow());
+    lab.linked();
+    let thermo: &[(&str, Value)] = &[
+        ("/max_connections", json!(999)),
+        ("/max_payload", json!(2 << 20)),
+        ("/max_pending", json!(65 << 20)),
+        ("/lame_duck_duration", json!("40s")),
+        ("/server_tags", json!(["zone:attic"])),
+        ("/accounts/MEADOW/users", json!([])),
+        ("/jetstream/max_file_store", json!(2u64 << 30)),
+        ("/jetstream/max_file_store", json!(1 << 20)),
+        ("/jetstream/max_memory_store", json!(65 << 20)),
+        ("/jetstream/domain", json!("attic")),
+        ("/jetstream/store_dir", json!("/tmp/nowhere")),
+        ("/jetstream/sync_interval", json!("1m")),
+        ("/server_name", json!("attic")),
+        ("/listen", json!("127.0.0.1:1")),
+        ("/http", json!("127.0.0.1:1")),
+        ("/leafnodes/remotes/0/urls", json!(["tls://127.0.0.1:1"])),
+        ("/leafnodes/remotes/0/credentials", json!("/tmp/nowhere.creds")),
+        ("/leafnodes/remotes/0/deny_exports", json!([])),
+        ("/leafnodes/remotes/0/deny_imports", json!([])),
+    ];
+    let oak: &[(&str, Value)] = &[
+        ("/cluster/routes", json!([])),
+        ("/cluster/no_advertise", json!(false)),
+        ("/cluster/listen", json!("127.0.0.1:1")),
+        ("/cluster/name", json!("other")),
+        ("/leafnodes/listen", json!("127.0.0.1:1")),
+        ("/leafnodes/no_advertise", json!(false)),
+        ("/cluster/tls/verify", json!(false)),
+        ("/resolver", json!("URL(http://127.0.0.1:1)")),
+    ];
+    let mut wrong = vec![];
+    for (name, changes) in [("thermo", thermo), ("oak", oak)] {
+        let machine = machine(name);
+        // What the server runs: an accepted change stays, because the way back may be another class.
+        let mut runs: Value = serde_json::from_slice(&std::fs::read(lab.config(&machine)).unwrap()).unwrap();
+        for (pointer, value) in changes {
+            let mut changed = runs.clone();
+            *changed.pointer_mut(pointer).unwrap() = value.clone();
+            let effect = leafwright::compile::effect_between(&runs, &changed);
+            let verdict = lab.reload(&machine, &changed);
+            let stricter = STRICTER.contains(pointer) && effect == Effect::Restart;
+            if !stricter && (effect == Effect::Reload) != (verdict == Verdict::Reloaded) {
+                wrong.push(format!("{pointer} to {value}: the table says {effect:?}, the server {verdict:?}"));
+            }
+            if verdict == Verdict::Reloaded {
+                runs = changed;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 fn run(future: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
 }
@@ -95,14 +163,17 @@ async fn everything(lab: &Lab) {
 async fn create(client: &async_nats::Client, api: &str, objects: &Objects) {
     for config in &objects.streams {
         let answer = ask(client, &format!("{api}.STREAM.CREATE.{}", config.name), &json!(config)).await;
-        let mut found: StreamConfig = serde_json::from_value(answer["config"].clone()).unwrap_or_else(|_| panic!("{}: {answer}", config.name));
+        let mut found: StreamConfig =
+            serde_json::from_value(answer["config"].clone()).unwrap_or_else(|_| panic!("{}: {answer}", config.name));
         found.metadata.retain(|key, _| !key.starts_with("_nats."));
         assert_eq!(found, *config, "{}", config.name);
     }
     for (stream, config) in &objects.consumers {
         let subject = format!("{api}.CONSUMER.CREATE.{stream}.{}", config.durable_name);
-        let answer = ask(client, &subject, &json!({ "stream_name": stream, "config": config, "action": "create" })).await;
-        let mut found: ConsumerConfig = serde_json::from_value(answer["config"].clone()).unwrap_or_else(|_| panic!("{stream}: {answer}"));
+        let answer =
+            ask(client, &subject, &json!({ "stream_name": stream, "config": config, "action": "create" })).await;
+        let mut found: ConsumerConfig =
+            serde_json::from_value(answer["config"].clone()).unwrap_or_else(|_| panic!("{stream}: {answer}"));
         found.metadata.retain(|key, _| !key.starts_with("_nats."));
         assert_eq!(found, *config, "{stream}/{}", config.durable_name);
     }

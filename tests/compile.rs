@@ -28,7 +28,10 @@ fn files(fixture: &Fixture) -> Vec<(String, String)> {
     let mut files = vec![];
     for closure in compiled.machines.values().chain([&compiled.domain]) {
         for artefact in &closure.artefacts {
-            files.push((format!("{}/{}", closure.name, artefact.path), String::from_utf8(artefact.bytes.clone()).unwrap()));
+            files.push((
+                format!("{}/{}", closure.name, artefact.path),
+                String::from_utf8(artefact.bytes.clone()).unwrap(),
+            ));
         }
         files.push((format!("{}/manifest.json", closure.name), compile::manifest(closure, &fixture.sources)));
     }
@@ -136,7 +139,9 @@ fn every_key_that_is_emitted_has_its_class() {
                 let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 keys(value, &below, found);
             }),
-            Value::Array(items) if items.iter().any(Value::is_object) => items.iter().for_each(|item| keys(item, path, found)),
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                items.iter().for_each(|item| keys(item, path, found))
+            }
             _ => drop(found.insert(path.to_owned())),
         }
     }
@@ -158,7 +163,7 @@ fn a_user_without_a_key_is_blamed_on_the_machine() {
     identity.users.remove(&UserId::Service(name!("thermo"), name!("thermometer")));
     let checked = compile::domain(&domain, &identity);
     assert!(checked.value.is_none());
-    assert_eq!(codes(&checked.report), [Code(620)]);
+    assert_eq!(codes(&checked.report), [Code(611)]);
     let thermo = domain.machines.iter().find(|machine| machine.name.as_str() == "thermo").unwrap();
     assert_eq!(checked.report.diagnostics[0].primary.span, thermo.origin);
 }
@@ -182,16 +187,24 @@ fn what_cannot_be_written_is_blamed_and_not_written() {
     type Change = fn(&mut leafwright::resolve::Machine);
     let rows: [(&str, u16, Change); 9] = [
         ("a newline in a server name", 702, |m| m.options.leaf.server_name = "a\nb".into()),
-        ("a newline in an argument", 702, |m| m.options.services.get_mut("thermometer").unwrap().exec.push("a\nb".into())),
+        ("a newline in an argument", 702, |m| {
+            m.options.services.get_mut("thermometer").unwrap().exec.push("a\nb".into())
+        }),
         ("a newline in a variable", 702, |m| {
             m.options.services.get_mut("thermometer").unwrap().environment.insert("A".into(), "x\nB=1".into());
         }),
         ("a variable that is two", 702, |m| {
             m.options.services.get_mut("thermometer").unwrap().environment.insert("A=1\nB".into(), "x".into());
         }),
-        ("a newline in a description", 702, |m| m.options.services.get_mut("thermometer").unwrap().description = "x\nUser=root".into()),
-        ("a unit in another directory", 703, |m| drop(m.options.units.insert("../x.service".into(), unit("Service", "User", "root")))),
-        ("a directive that is two", 703, |m| drop(m.options.units.insert("x.service".into(), unit("Service", "User=root\nGroup", "root")))),
+        ("a newline in a description", 702, |m| {
+            m.options.services.get_mut("thermometer").unwrap().description = "x\nUser=root".into()
+        }),
+        ("a unit in another directory", 703, |m| {
+            drop(m.options.units.insert("../x.service".into(), unit("Service", "User", "root")))
+        }),
+        ("a directive that is two", 703, |m| {
+            drop(m.options.units.insert("x.service".into(), unit("Service", "User=root\nGroup", "root")))
+        }),
         ("a file outside the tree", 704, |m| drop(m.options.files.insert("/etc/../x".into(), text("")))),
         ("a file that is a unit already", 704, |m| {
             m.options.files.insert("/lib/systemd/system/nats-server.service".into(), text(""));
@@ -211,11 +224,18 @@ fn unit(section: &str, directive: &str, value: &str) -> leafwright::resolve::Uni
 }
 
 fn text(text: &str) -> leafwright::resolve::File {
-    leafwright::resolve::File { text: Some(text.to_owned()), template: None, values: Default::default(), mode: "0644".to_owned() }
+    leafwright::resolve::File {
+        text: Some(text.to_owned()),
+        template: None,
+        values: Default::default(),
+        mode: "0644".to_owned(),
+    }
 }
 
+static PLAIN: std::sync::OnceLock<Compiled> = std::sync::OnceLock::new();
+
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
     /// Hostile texts in options are values in the artefacts and nothing else: what is read back has the same structure.
     #[test]
     fn texts_cannot_change_the_structure(hostile in "[a-z \"'\\\\;{}%$#=\\[\\],:]{0,24}") {
@@ -228,9 +248,9 @@ proptest::proptest! {
             service.exec.push(hostile.clone());
             service.environment.insert("HOSTILE".to_owned(), hostile.clone());
         });
-        let plain = compiled(&fixture::meadow().domain);
+        let plain = PLAIN.get_or_init(|| compiled(&fixture::meadow().domain));
         let attacked = compiled(&fixture.domain);
-        let (mut was, is) = (config(&plain, "thermo"), config(&attacked, "thermo"));
+        let (mut was, is) = (config(plain, "thermo"), config(&attacked, "thermo"));
         was["server_name"] = hostile.clone().into();
         was["jetstream"]["store_dir"] = hostile.clone().into();
         proptest::prop_assert_eq!(was, is);
@@ -240,9 +260,46 @@ proptest::proptest! {
             text.lines().map(|line| line.split('=').next().unwrap().to_owned()).collect()
         };
         let unit = "lib/systemd/system/thermometer@.service";
-        proptest::prop_assert_eq!(shape(&plain, unit), shape(&attacked, unit));
-        let mut variables = shape(&plain, "etc/leafwright/services/thermometer.env");
+        proptest::prop_assert_eq!(shape(plain, unit), shape(&attacked, unit));
+        let mut variables = shape(plain, "etc/leafwright/services/thermometer.env");
         variables.insert(0, "HOSTILE".to_owned());
         proptest::prop_assert_eq!(variables, shape(&attacked, "etc/leafwright/services/thermometer.env"));
     }
+}
+
+/// What systemd itself says of the units: that it understands every directive, and how exposed each is.
+#[test]
+fn systemd_understands_the_units_and_finds_them_closed() {
+    let missing = std::process::Command::new("systemd-analyze").arg("--version").output().is_err();
+    if missing {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "systemd-analyze is not on this machine");
+        eprintln!("SKIPPED: systemd-analyze is not on this machine");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let compiled = compiled(&fixture::meadow().domain);
+    for machine in ["office", "oak", "web"] {
+        let home = directory.path().join(machine);
+        std::fs::create_dir_all(&home).unwrap();
+        let units = compiled.machines[machine].artefacts.iter().filter(|artefact| artefact.kind == ArtefactKind::Unit);
+        let mut services = vec![];
+        for unit in units {
+            let path = home.join(unit.path.rsplit('/').next().unwrap());
+            std::fs::write(&path, &unit.bytes).unwrap();
+            services.extend(unit.path.ends_with(".service").then(|| path.clone()));
+        }
+        for service in &services {
+            let said = analyze(&["verify", "--man=no", "--recursive-errors=no"], service);
+            assert_eq!(said, Ok(String::new()), "{}", service.display());
+            // Hundredths: 2.5 of 10.
+            let said = analyze(&["security", "--offline=true", "--no-pager", "--threshold=25"], service);
+            assert!(said.is_ok(), "{}: {said:?}", service.display());
+        }
+    }
+}
+
+fn analyze(arguments: &[&str], unit: &Path) -> Result<String, String> {
+    let output = std::process::Command::new("systemd-analyze").args(arguments).arg(unit).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(said) } else { Err(format!("{said}{}", String::from_utf8_lossy(&output.stdout))) }
 }

@@ -33,11 +33,14 @@ impl Process {
     }
 }
 
+/// One machine: its nats-server's port, its services' key, and where commands and events are pulled from.
 struct Meadow {
     directory: tempfile::TempDir,
+    name: &'static str,
     nats: u16,
     web: u16,
     user: KeyPair,
+    api: &'static str,
 }
 
 fn free_port() -> u16 {
@@ -65,20 +68,27 @@ fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 }
 
 impl Meadow {
-    fn new() -> Self {
+    /// A machine that stands alone, if `leafnodes` says nothing else.
+    fn new(name: &'static str, api: &'static str, leafnodes: Option<Value>) -> Self {
         let meadow = Self {
             directory: tempfile::tempdir().expect("a temporary directory"),
+            name,
             nats: free_port(),
             web: free_port(),
             user: KeyPair::new_user(),
+            api,
         };
         fs::create_dir(meadow.path("state")).expect("a directory");
         fs::write(meadow.path("nats.nk"), meadow.user.seed().expect("it is a key pair")).expect("a file");
-        let config = json!({
+        let mut config = json!({
+            "server_name": name,
             "listen": format!("127.0.0.1:{}", meadow.nats),
-            "jetstream": { "store_dir": meadow.path("store") },
+            "jetstream": { "store_dir": meadow.path("store"), "domain": name },
             "accounts": { "MEADOW": { "jetstream": "enabled", "users": [{ "nkey": meadow.user.public_key() }] } },
         });
+        if let Some(leafnodes) = leafnodes {
+            config["leafnodes"] = leafnodes;
+        }
         fs::write(meadow.path("nats.json"), config.to_string()).expect("a file");
         meadow
     }
@@ -105,7 +115,7 @@ impl Meadow {
         for (name, value) in [
             ("NATS_URL", format!("nats://127.0.0.1:{}", self.nats)),
             ("NATS_NKEY_SEED_FILE", self.path("nats.nk").display().to_string()),
-            ("NATS_INBOX_PREFIX", format!("_INBOX.office.{service}")),
+            ("NATS_INBOX_PREFIX", format!("_INBOX.{}.{service}", self.name)),
             ("STATE_DIRECTORY", self.path("state").display().to_string()),
             ("WEB_LISTEN", format!("127.0.0.1:{}", self.web)),
             ("THERMOMETER_INTERVAL", "1".into()),
@@ -116,10 +126,10 @@ impl Meadow {
         }
         for (name, value) in [
             ("DOMAIN", "meadow"),
-            ("MACHINE", "office"),
-            ("COMMANDS_API", "$JS.API"),
+            ("MACHINE", self.name),
+            ("COMMANDS_API", self.api),
             ("COMMANDS", "CMD"),
-            ("EVENTS_API", "$JS.API"),
+            ("EVENTS_API", self.api),
             ("EVENTS", "EVT"),
             ("SUBJECT_TODOS_ADD", "cmd.meadow.todos.add"),
             ("SUBJECT_TODOS_LIST", "qry.meadow.todos.list"),
@@ -172,12 +182,13 @@ async fn ask(client: &async_nats::Client, subject: &str, body: Value) -> Value {
     answer
 }
 
-/// The streams and consumers of a machine that stands alone, and one event that was there before the services.
-async fn furnish(client: &async_nats::Client) {
-    for (stream, subjects) in [("EVT", "evt.meadow.>"), ("CMD", "cmd.meadow.>")] {
-        let config = json!({ "name": stream, "subjects": [subjects], "storage": "file" });
-        ask(client, &format!("$JS.API.STREAM.CREATE.{stream}"), config).await;
-    }
+async fn stream(client: &async_nats::Client, name: &str, subjects: &[&str], sources: Value) {
+    let config = json!({ "name": name, "subjects": subjects, "sources": sources, "storage": "file" });
+    ask(client, &format!("$JS.API.STREAM.CREATE.{name}"), config).await;
+}
+
+/// A consumer for each service type that receives commands or events.
+async fn consumers(client: &async_nats::Client) {
     for (stream, consumer, filters) in [
         ("CMD", "todos", vec!["cmd.meadow.todos.add"]),
         ("EVT", "todos", vec!["evt.meadow.todos.added"]),
@@ -188,15 +199,17 @@ async fn furnish(client: &async_nats::Client) {
         let body = json!({ "stream_name": stream, "config": config });
         ask(client, &format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{consumer}"), body).await;
     }
-    ask(client, "evt.meadow.todos.added", json!({ "id": "seed-1", "title": "from the event set" })).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_round_trip_survives_its_services_and_its_server() {
-    let meadow = Meadow::new();
+    let meadow = Meadow::new("office", "$JS.API", None);
     let server = meadow.serve();
     let client = meadow.client().await;
-    furnish(&client).await;
+    stream(&client, "EVT", &["evt.meadow.>"], json!([])).await;
+    stream(&client, "CMD", &["cmd.meadow.>"], json!([])).await;
+    consumers(&client).await;
+    ask(&client, "evt.meadow.todos.added", json!({ "id": "seed-1", "title": "from the event set" })).await;
     let (todos, web, thermometer) = (meadow.start("todos"), meadow.start("web"), meadow.start("thermometer"));
 
     eventually("the event set's to-do is listed", || meadow.titles().filter(|t| t == &["from the event set"]));
@@ -228,6 +241,48 @@ async fn the_round_trip_survives_its_services_and_its_server() {
     for service in [todos, web, thermometer] {
         assert_eq!(service.signal("-TERM").code(), Some(0));
     }
+}
+
+/// Web on one leaf, to-dos on another; commands and events cross by streams, the query as a request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_round_trip_crosses_machines_by_way_of_the_hub() {
+    let leafnodes = free_port();
+    let accept = json!({ "listen": format!("127.0.0.1:{leafnodes}"), "authorization": { "user": "leaf", "password": "leaf", "account": "MEADOW" } });
+    let hub = Meadow::new("hub", "$JS.API", Some(accept));
+    let remote = json!({ "remotes": [{ "url": format!("nats-leaf://leaf:leaf@127.0.0.1:{leafnodes}"), "account": "MEADOW",
+        "deny_exports": ["evt.meadow.>", "cmd.meadow.>"], "deny_imports": ["evt.meadow.>", "cmd.meadow.>"] }] });
+    let web = Meadow::new("web", "$JS.hub.API", Some(remote.clone()));
+    let office = Meadow::new("office", "$JS.hub.API", Some(remote));
+    let _servers = [&hub, &web, &office].map(Meadow::serve);
+    let center = hub.client().await;
+    for leaf in [&web, &office] {
+        let (client, name) = (leaf.client().await, leaf.name);
+        stream(&client, &format!("EVT-{name}"), &["evt.meadow.>"], json!([])).await;
+        stream(&client, &format!("CMD-{name}"), &["cmd.meadow.>"], json!([])).await;
+        let info = format!("$JS.{name}.API.INFO");
+        let linked = async {
+            while center.request(info.clone(), "".into()).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, linked).await.expect("the leaf is linked");
+    }
+    for kind in ["EVT", "CMD"] {
+        let source = |leaf: &str| json!({ "name": format!("{kind}-{leaf}"), "external": { "api": format!("$JS.{leaf}.API"), "deliver": "" } });
+        stream(&center, kind, &[], json!([source("web"), source("office")])).await;
+    }
+    consumers(&center).await;
+
+    let _services = [office.start("todos"), web.start("web"), office.start("thermometer")];
+    eventually("the empty list is shown", || web.titles().filter(Vec::is_empty));
+    let started = eventually("a to-do makes its way", || {
+        web.add("mend the fence");
+        web.titles().filter(|titles| titles == &["mend the fence"])
+    });
+    assert_eq!(started.len(), 1);
+    assert_eq!(web.add("paint the gate"), "HTTP/1.1 303 See Other");
+    assert_eq!(web.add("paint the gate"), "HTTP/1.1 422 Unprocessable Content");
+    eventually("a measurement made its way", || web.http("GET / HTTP/1.1\r\n\r\n").filter(|page| page.contains("°C")));
 }
 
 #[test]

@@ -202,9 +202,31 @@ fn heads(path: &str) -> Vec<String> {
     heads.iter().map(|item| word(item.trim())).filter(|head| !head.is_empty()).collect()
 }
 
-/// What is compiled outside of tests: up to the test module, which stands last.
-fn outside_tests(code: &str) -> &str {
-    code.split_once("#[cfg(test)]\nmod ").map_or(code, |(before, _)| before)
+/// What is compiled outside of tests: without the items under `#[cfg(test)]`; every line stays where it is.
+fn outside_tests(code: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(code.len()), code);
+    while let Some((before, after)) = rest.split_once("#[cfg(test)]") {
+        out.push_str(before);
+        let (item, kept) = after.split_at(end_of_item(after));
+        out.extend(item.chars().filter(|c| *c == '\n'));
+        rest = kept;
+    }
+    out + rest
+}
+
+/// Up to the first `;`, or the brace that closes the first one.
+fn end_of_item(code: &str) -> usize {
+    let mut depth = 0;
+    for (place, c) in code.char_indices() {
+        match c {
+            ';' if depth == 0 => return place + 1,
+            '{' => depth += 1,
+            '}' if depth == 1 => return place + 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    code.len()
 }
 
 /// Whole files that are compiled for tests only: those that their parent takes in under `#[cfg(test)]`.
@@ -244,7 +266,7 @@ fn faults_of(path: &str, text: &str, compiled: Compiled) -> Vec<String> {
     if text.lines().count() > LINES_MAX {
         say(LINES_MAX, format!("more than {LINES_MAX} lines: think again"));
     }
-    let plain = if compiled == Compiled::ForTests { "" } else { outside_tests(&code) };
+    let plain = if compiled == Compiled::ForTests { String::new() } else { outside_tests(&code) };
     for (line, text) in plain.lines().enumerate() {
         for (word, instead) in NOWHERE.iter().filter(|(word, _)| text.contains(word)) {
             say(line + 1, format!("`{word}`: {instead}"));
@@ -331,6 +353,11 @@ fn what_is_forbidden_is_found() {
         ("src/resolve/a.rs", "//! a\nfn f() { let t = std::time::Instant::now(); }\n", "times are inputs"),
         ("src/host/a.rs", "//! a\nfn f() { x.unwrap(); }\n", "`.unwrap()`"),
         ("src/host/a.rs", "//! a\n#[allow(dead_code)]\nfn f() {}\n", "#[expect("),
+        (
+            "src/plan/a.rs",
+            "//! a\n#[cfg(test)]\nmod tests {\n}\nfn f() { x.unwrap() }\n",
+            "src/plan/a.rs:5: `.unwrap()`",
+        ),
         ("src/bin/x/a.rs", "//! a\nuse leafwright::name::Subject;\n", "does not need the library"),
     ];
     for (path, text, reason) in rows {
@@ -361,6 +388,7 @@ fn what_is_allowed_is_let_through() {
         ("src/plan/a.rs", "//! a\n// std::fs, println!\nconst X: &str = \"std::fs HashMap .unwrap()\";\n"),
         ("src/plan/a.rs", "//! a\nconst X: &str = r#\"\" std::fs\"#;\nfn f<'a>(x: &'a str) -> char { '\"' }\n"),
         ("src/plan/a.rs", "//! a\nfn f() {}\n#[cfg(test)]\nmod tests {\n fn t() { x.unwrap(); println!(\"\"); }\n}\n"),
+        ("src/plan/a.rs", "//! a\n#[cfg(test)]\npub mod cases {\n fn f() { x.unwrap(); }\n}\nfn g() {}\n"),
         ("src/cli/a.rs", "//! a\nuse crate::{apply, seed};\nfn f() -> anyhow::Result<()> { println!(\"\"); Ok(()) }\n"),
         ("src/compile/a.rs", "//! a\nfn f() { let brand::X = operand; }\n"),
     ];

@@ -27,11 +27,12 @@ fn after(plan: &plan::Plan, observed: &Observed) -> Observed {
                 next.servers.insert(machine.clone(), ObservedServer { closure: Some(digest.clone()) });
             }
             Action::CreateStream { config } | Action::UpdateStream { to: config, .. } => {
-                let stream = objects.streams.entry(config.name.clone()).or_insert_with(|| common::plans::observed(config));
-                stream.config = config.clone();
+                let stream =
+                    objects.streams.entry(config.name.clone()).or_insert_with(|| common::plans::observed(config));
+                stream.config = (**config).clone();
             }
             Action::CreateConsumer { stream, config } | Action::UpdateConsumer { stream, to: config, .. } => {
-                let observed = ObservedConsumer { config: config.clone(), extra: Default::default() };
+                let observed = ObservedConsumer { config: (**config).clone(), extra: Default::default() };
                 objects.consumers.entry(stream.to_string()).or_default().insert(config.durable_name.clone(), observed);
             }
             Action::LoadEvents { stream, to, .. } => {
@@ -159,6 +160,19 @@ fn a_lost_seed_stream_is_not_filled_again_behind_its_aggregate() {
 }
 
 #[test]
+fn a_leaf_that_was_wiped_does_not_send_its_events_to_the_cluster_again() {
+    let desired = meadow();
+    let mut done = after(&between(&desired, &Observed::default()), &Observed::default());
+    done.objects.remove(&common::plans::machine("thermo"));
+    assert_eq!(between(&desired, &done).refused().count(), 0, "the aggregate is empty");
+    done.objects.get_mut(&Scope::Cluster).unwrap().streams.get_mut("EVT").unwrap().messages = 3;
+    let plan = between(&desired, &done);
+    assert_eq!(ids(&plan), ["thermo/stream/EVT-thermo/create", "thermo/stream/SEED-thermo-start/refuse"]);
+    done.made.clear();
+    assert_eq!(between(&desired, &done).refused().count(), 0, "nothing says that they were ever loaded");
+}
+
+#[test]
 fn event_sets_only_grow() {
     let desired = meadow();
     let done = after(&between(&desired, &Observed::default()), &Observed::default());
@@ -182,7 +196,10 @@ fn what_nobody_declared_is_reported_and_stays() {
     cluster.streams.insert("KV_notes".into(), common::plans::observed(&stream("KV_notes", &["$KV.notes.>"])));
     let plan = between(&desired, &done);
     assert!(plan.is_empty());
-    assert_eq!(plan::render::human(&plan), "  -  stream KV_notes on hub is not declared and stays as it is\nnothing to do\n");
+    assert_eq!(
+        plan::render::human(&plan),
+        "  -  stream KV_notes on hub is not declared and stays as it is\nnothing to do\n"
+    );
 }
 
 #[test]
@@ -222,8 +239,12 @@ fn the_parent_ignores_counts_and_sees_edits() {
 #[test]
 fn the_tables_cover_every_field() {
     let full = common::plans::full_stream();
-    let keys = |value: serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
-    let rows = |rows: &[plan::rules::Row]| rows.iter().map(|row| row.field.to_owned()).collect::<std::collections::BTreeSet<_>>();
+    let keys = |value: serde_json::Value| {
+        value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>()
+    };
+    let rows = |rows: &[plan::rules::Row]| {
+        rows.iter().map(|row| row.field.to_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
     let mut fields = keys(serde_json::to_value(full).unwrap());
     fields.remove("name");
     assert_eq!(fields, rows(plan::rules::STREAM));
@@ -245,4 +266,3 @@ fn the_worst_change_decides() {
     assert_eq!(plan::streams::diff(&new, &old).class(), Class::Impossible);
     assert!(plan::streams::diff(&old, &old).is_empty());
 }
-

@@ -225,6 +225,13 @@ fn merges_by_type() {
         ),
         (&[], "t.map", "{}"),
         (&[(pi, "[settings.t.things.one]")], "t.things.one.note", "nothing"),
+        // What `up` generates beats every force, and reaches what the modules computed.
+        (&[(pi, "[force.t]\nnumber = 1"), ("<foreground>", "[machines.pi.t]\nnumber = 9")], "t.number", "9"),
+        (
+            &[(a, "[settings.t]\nother = \"${t.number}\""), ("<foreground>", "[machines.pi.t]\nnumber = 9")],
+            "t.other",
+            "9",
+        ),
         // The same value twice is no conflict.
         (&[(a, "[settings.t]\nnumber = 1"), (b, "[settings.t]\nnumber = 1")], "t.number", "1"),
     ];

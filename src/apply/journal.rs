@@ -14,10 +14,22 @@ use std::path::Path;
 #[serde(tag = "entry", rename_all = "lowercase")]
 pub enum Entry {
     /// A run begins: which plan, against what.
-    Begin { format: u32, plan: String, parent: String, steps: usize },
-    Step { id: String },
-    Done { id: String },
-    Failed { id: String, error: String },
+    Begin {
+        format: u32,
+        plan: String,
+        parent: String,
+        steps: usize,
+    },
+    Step {
+        id: String,
+    },
+    Done {
+        id: String,
+    },
+    Failed {
+        id: String,
+        error: String,
+    },
     End,
 }
 
@@ -47,7 +59,8 @@ impl Journal {
         }
         let lines = text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let entries = lines.map(serde_json::from_slice).collect::<Result<_, _>>();
-        let entries = entries.with_context(|| format!("the journal {} has a line that is none of its own", path.display()))?;
+        let entries =
+            entries.with_context(|| format!("the journal {} has a line that is none of its own", path.display()))?;
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             File::open(parent).and_then(|parent| parent.sync_all()).with_context(say)?;
         }
@@ -60,7 +73,10 @@ impl Journal {
 
     /// Ids of the steps that were ever done: what tells a loss from something new.
     pub fn made(&self) -> BTreeSet<String> {
-        self.entries.iter().filter_map(|entry| if let Entry::Done { id } = entry { Some(id.clone()) } else { None }).collect()
+        self.entries
+            .iter()
+            .filter_map(|entry| if let Entry::Done { id } = entry { Some(id.clone()) } else { None })
+            .collect()
     }
 
     /// Did the last run stop before its end?
@@ -69,7 +85,12 @@ impl Journal {
     }
 
     pub fn begin(&mut self, plan: &Plan) -> Result<()> {
-        self.write(Entry::Begin { format: FORMAT, plan: plan.digest(), parent: plan.parent.clone(), steps: plan.steps.len() })
+        self.write(Entry::Begin {
+            format: FORMAT,
+            plan: plan.digest(),
+            parent: plan.parent.clone(),
+            steps: plan.steps.len(),
+        })
     }
 
     pub fn step(&mut self, id: &str) -> Result<()> {

@@ -4,9 +4,19 @@
 
 mod build;
 mod check;
+#[cfg(feature = "world")]
+mod door;
 mod explain;
+#[cfg(feature = "world")]
+mod plan;
 pub mod explain_option;
+#[cfg(feature = "world")]
+mod keys;
+#[cfg(feature = "world")]
+mod send;
 mod talk;
+#[cfg(feature = "world")]
+mod tap;
 #[cfg(feature = "world")]
 mod up;
 
@@ -50,7 +60,15 @@ enum Verb {
     Check(check::Args),
     Build(build::Args),
     #[cfg(feature = "world")]
+    Plan(plan::Args),
+    #[cfg(feature = "world")]
     Up(up::Args),
+    #[cfg(feature = "world")]
+    Keys(keys::Args),
+    #[cfg(feature = "world")]
+    Send(send::Args),
+    #[cfg(feature = "world")]
+    Tap(tap::Args),
     Explain(explain::Args),
 }
 
@@ -88,7 +106,15 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Check(args) => check::run(args, &read_domain(cli)?),
         Verb::Build(args) => build::run(args, &read_domain(cli)?),
         #[cfg(feature = "world")]
+        Verb::Plan(args) => plan::run(args, &find_root(cli)?),
+        #[cfg(feature = "world")]
         Verb::Up(args) => up::run(args, &find_root(cli)?),
+        #[cfg(feature = "world")]
+        Verb::Keys(args) => keys::run(args, &find_root(cli)?),
+        #[cfg(feature = "world")]
+        Verb::Send(args) => send::run(args, &read_domain(cli)?),
+        #[cfg(feature = "world")]
+        Verb::Tap(args) => tap::run(args),
         Verb::Explain(args) => explain::run(args, || read_domain(cli)),
     }
 }

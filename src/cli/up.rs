@@ -135,7 +135,7 @@ impl Stop {
 }
 
 /// What is said on stderr while it works.
-struct Voice;
+pub(super) struct Voice;
 
 impl Talk for Voice {
     fn plan(&self, plan: &Plan) {

@@ -207,10 +207,7 @@ mod tests {
           ]
         }
         "#);
-        assert_eq!(
-            printed.paths,
-            ["", "a", "a.e", "a.m", "a.z", "a", "b", "b", "b", "b.c", "b", "b", ""]
-        );
+        assert_eq!(printed.paths, ["", "a", "a.e", "a.m", "a.z", "a", "b", "b", "b", "b.c", "b", "b", ""]);
         assert_eq!(printed.paths.len(), printed.text.lines().count());
         assert_eq!(serde_json::from_str::<Value>(&printed.text).unwrap(), value);
     }

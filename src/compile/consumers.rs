@@ -26,11 +26,8 @@ const ALONE: Patience = Patience { ack_wait: Duration::secs(30).as_nanos(), max_
 /// On the cluster: every contract of the domain, whether or not a machine runs it today; a position must outlive its service.
 pub fn of_cluster(linked: &Linked<'_>, cluster: &Cluster) -> Made {
     let commands = &cluster.options.commands;
-    let patience = Patience {
-        ack_wait: commands.ack_wait.as_nanos(),
-        max_deliver: i64::from(commands.max_deliver),
-        replicas: 0,
-    };
+    let patience =
+        Patience { ack_wait: commands.ack_wait.as_nanos(), max_deliver: i64::from(commands.max_deliver), replicas: 0 };
     let contracts: BTreeSet<&ServiceName> = linked.domain.services.keys().collect();
     // On the cluster no stream is named after a machine; the cluster's name stands in.
     all(linked, contracts, &cluster.name, patience)

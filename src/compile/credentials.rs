@@ -3,6 +3,7 @@
 //! Refuses: bytes of any kind of key.
 
 use super::canonical::{self, Dialect};
+use super::link::Linked;
 use super::units;
 use crate::name::ServiceName;
 use crate::resolve::{Link, Machine, Part};
@@ -31,7 +32,7 @@ pub fn service_file(machine: &Machine, service: &ServiceName) -> String {
     format!("{}/service-{service}.nk", directory(machine))
 }
 
-pub fn of_machine(machine: &Machine, has_cluster: bool) -> Vec<Credential> {
+pub fn of_machine(linked: &Linked<'_>, machine: &Machine) -> Vec<Credential> {
     let options = &machine.options;
     let mut all = vec![];
     let server = |name: &str, path: &str, what| Credential {
@@ -46,7 +47,7 @@ pub fn of_machine(machine: &Machine, has_cluster: bool) -> Vec<Credential> {
         Part::Member if options.cluster.link == Link::Tls || options.leaf.link == Link::Tls => {
             all.push(server("server.key", &options.cluster.key, "the private key of this server's certificate"));
         }
-        Part::Leaf if has_cluster => {
+        Part::Leaf if linked.domain.cluster.is_some() => {
             all.push(server("leaf.creds", &options.leaf.credentials, "the credential of this leaf on the cluster"));
         }
         Part::Member | Part::Leaf => {}

@@ -7,7 +7,9 @@ use super::layout;
 use crate::diag::Span;
 use crate::identity::sets;
 use crate::name::{BucketName, Duration, MachineName, StreamName};
-use crate::resolve::{self, Bucket, BucketKind, Cluster, Compression, Discard, Machine, Origins, PersistMode, Retention, Storage, Stream};
+use crate::resolve::{
+    self, Bucket, BucketKind, Cluster, Compression, Discard, Machine, Origins, PersistMode, Retention, Storage, Stream,
+};
 use std::collections::BTreeMap;
 
 /// nats-server's own default duplicate window.
@@ -22,7 +24,13 @@ pub struct Declared<'a> {
 
 pub fn of_machine(machine: &Machine) -> Vec<Declared<'_>> {
     let options = &machine.options;
-    all(&options.streams, &options.buckets, &machine.origins, machine.origin, Drawer::Leaf { domain: &options.leaf.domain, machine: &machine.name })
+    all(
+        &options.streams,
+        &options.buckets,
+        &machine.origins,
+        machine.origin,
+        Drawer::Leaf { domain: &options.leaf.domain, machine: &machine.name },
+    )
 }
 
 pub fn of_cluster(cluster: &Cluster) -> Vec<Declared<'_>> {
@@ -100,7 +108,13 @@ pub fn blank(name: impl Into<String>) -> StreamConfig {
 
 /// Never changes once written: the flags, refusal when full, and a limit in bytes that only grows.
 pub fn immutable(config: StreamConfig, max_bytes: u64) -> StreamConfig {
-    StreamConfig { deny_delete: true, deny_purge: true, discard: "new".to_owned(), max_bytes: limit(max_bytes), ..config }
+    StreamConfig {
+        deny_delete: true,
+        deny_purge: true,
+        discard: "new".to_owned(),
+        max_bytes: limit(max_bytes),
+        ..config
+    }
 }
 
 /// 0 means unlimited to nats-server and comes back as -1.

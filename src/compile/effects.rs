@@ -22,7 +22,7 @@ const fn restart(path: &'static str, option: &'static str) -> Key {
     Key { path, effect: Effect::Restart, option }
 }
 
-/// The reload-or-restart class of every key that is emitted (nats-server `server/reload.go` `diffOptions`).
+/// The reload-or-restart class of every key that is emitted; a test tries each on a real server.
 pub const EFFECTS: &[Key] = &[
     reload("accounts", "services"),
     restart("cluster.listen", "cluster.listen"),
@@ -37,7 +37,7 @@ pub const EFFECTS: &[Key] = &[
     reload("jetstream.max_memory_store", "leaf.memory_max"),
     restart("jetstream.store_dir", "leaf.store"),
     restart("jetstream.sync_interval", "leaf.sync_interval"),
-    reload("lame_duck_duration", "leaf"),
+    restart("lame_duck_duration", "leaf"),
     restart("leafnodes.listen", "cluster.leafnodes"),
     restart("leafnodes.no_advertise", "cluster.leafnodes"),
     reload("leafnodes.remotes", "leaf"),
@@ -51,7 +51,7 @@ pub const EFFECTS: &[Key] = &[
     restart("listen", "leaf.listen"),
     reload("max_connections", "leaf.max_connections"),
     reload("max_payload", "leaf.max_payload"),
-    reload("max_pending", "leaf.max_pending"),
+    restart("max_pending", "leaf.max_pending"),
     restart("operator", "cluster"),
     restart("resolver", "cluster"),
     reload("resolver_preload", "cluster"),

@@ -20,7 +20,12 @@ pub fn path(service: &ServiceName) -> String {
 }
 
 /// All variables but the two that differ between instances or hosts: the seed's file and the instance.
-pub fn of_service(linked: &Linked<'_>, machine: &Machine, name: &ServiceName, service: &Service) -> BTreeMap<String, String> {
+pub fn of_service(
+    linked: &Linked<'_>,
+    machine: &Machine,
+    name: &ServiceName,
+    service: &Service,
+) -> BTreeMap<String, String> {
     let api = layout::api(linked.work_domain());
     let set = |name: &str, value: String| (name.to_owned(), value);
     let mut variables = BTreeMap::from([
@@ -66,7 +71,9 @@ struct Line<'a> {
 /// The text of the environment file.
 pub fn print(variables: &BTreeMap<String, String>) -> Result<String, String> {
     let word = |name: &str| {
-        !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        !name.is_empty()
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
     if let Some(bad) = variables.keys().find(|name| !word(name)) {
         return Err(format!("`{}` is not the name of an environment variable", bad.escape_debug()));

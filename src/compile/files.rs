@@ -28,9 +28,11 @@ pub fn of_machine(machine: &Machine, report: &mut Report) -> Vec<Printed> {
 }
 
 fn print(machine: &Machine, path: &str, file: &File) -> Result<(String, u32, String), (Code, String)> {
-    let below = below(path).ok_or_else(|| (Code(704), format!("`{}` is not the absolute path of a file", path.escape_debug())))?;
+    let below = below(path)
+        .ok_or_else(|| (Code(704), format!("`{}` is not the absolute path of a file", path.escape_debug())))?;
     let mode = u32::from_str_radix(&file.mode, 8).ok().filter(|mode| *mode <= 0o7777);
-    let mode = mode.ok_or_else(|| (Code(704), format!("`{}` is not a mode in octal, such as 0644", file.mode.escape_debug())))?;
+    let mode = mode
+        .ok_or_else(|| (Code(704), format!("`{}` is not a mode in octal, such as 0644", file.mode.escape_debug())))?;
     let text = match (&file.text, &file.template) {
         (Some(text), None) => text.clone(),
         (None, Some(name)) => render(machine, path, file, name).map_err(|fault| (Code(705), fault))?,
@@ -45,7 +47,8 @@ fn render(machine: &Machine, path: &str, file: &File, name: &str) -> Result<Stri
     };
     let mut values: serde_json::Map<String, Value> = file.values.clone().into_iter().collect();
     values.insert("machine".to_owned(), about(machine));
-    template::text(Format::of(path), template, &Value::Object(values)).map_err(|fault| format!("the template `{name}` does not print: {fault}"))
+    template::text(Format::of(path), template, &Value::Object(values))
+        .map_err(|fault| format!("the template `{name}` does not print: {fault}"))
 }
 
 /// What every template sees of the machine.

@@ -31,6 +31,8 @@ const SHARED: &[(&str, &str)] = &[
     ("RestrictRealtime", "yes"),
     ("RestrictSUIDSGID", "yes"),
     ("SystemCallArchitectures", "native"),
+    // A refused call is an error and not the end of the process: Go raises its own file limit when it starts.
+    ("SystemCallErrorNumber", "EPERM"),
     ("UMask", "0077"),
 ];
 
@@ -72,5 +74,7 @@ pub fn service(service: &Service) -> Section {
 }
 
 fn rows(rows: &[(&str, &[&str])]) -> Section {
-    rows.iter().map(|(name, values)| ((*name).to_owned(), values.iter().map(|value| (*value).to_owned()).collect())).collect()
+    rows.iter()
+        .map(|(name, values)| ((*name).to_owned(), values.iter().map(|value| (*value).to_owned()).collect()))
+        .collect()
 }

@@ -11,7 +11,9 @@ use super::link::Linked;
 use super::nats_server::Inputs;
 use super::permissions::Rights;
 use super::units::{self, Triggers};
-use super::{accounts, consumers, credentials, effects, environment, events, files, nats_server, permissions, streams};
+use super::{
+    accounts, behind, consumers, credentials, effects, environment, events, files, nats_server, permissions, streams,
+};
 use crate::diag::{Code, Diagnostic, Report, Span, Spanned};
 use crate::identity::{PublicIdentity, UserId};
 use crate::name::{ServiceName, StreamName};
@@ -31,7 +33,7 @@ pub fn compile(linked: &Linked<'_>, machine: &Machine, identity: &PublicIdentity
     artefacts.extend(host_files(linked, machine, report));
     artefacts.extend(objects_as_data(linked, machine, &rights));
     artefacts.extend(declared_files(machine, report));
-    artefacts.push(certificate(machine, identity));
+    artefacts.extend(certificates(machine, identity));
     close(machine.name.as_str(), artefacts, report)
 }
 
@@ -59,9 +61,16 @@ fn environments(linked: &Linked<'_>, machine: &Machine, triggers: &mut Triggers,
         match environment::print(&environment::of_service(linked, machine, name, service)) {
             Ok(text) => {
                 triggers.environments.insert(name.clone(), digest_of(text.as_bytes()));
-                made.push(artefact(ArtefactKind::Environment, environment::path(name), text, with_contract(linked, &service.contract, origin)));
+                made.push(artefact(
+                    ArtefactKind::Environment,
+                    environment::path(name),
+                    text,
+                    with_contract(linked, &service.contract, origin),
+                ));
             }
-            Err(fault) => report.push(Diagnostic::error(Code(702), origin, fault).label("ends up in an environment file")),
+            Err(fault) => {
+                report.push(Diagnostic::error(Code(702), origin, fault).label("ends up in an environment file"))
+            }
         }
     }
     made
@@ -87,7 +96,7 @@ fn unit_files(linked: &Linked<'_>, machine: &Machine, triggers: &Triggers, repor
 }
 
 fn host_files(linked: &Linked<'_>, machine: &Machine, report: &mut Report) -> Vec<Artefact> {
-    let credentials = credentials::of_machine(machine, linked.domain.cluster.is_some());
+    let credentials = credentials::of_machine(linked, machine);
     let origin = machine.origins.of("leaf.store").unwrap_or(machine.origin);
     let mut made = vec![artefact(
         ArtefactKind::Credentials,
@@ -118,7 +127,11 @@ fn objects_as_data(linked: &Linked<'_>, machine: &Machine, rights: &BTreeMap<Use
     made
 }
 
-pub fn data(streams: Vec<Spanned<StreamConfig>>, consumers: Vec<Spanned<(StreamName, ConsumerConfig)>>, fallback: Span) -> Vec<Artefact> {
+pub fn data(
+    streams: Vec<Spanned<StreamConfig>>,
+    consumers: Vec<Spanned<(StreamName, ConsumerConfig)>>,
+    fallback: Span,
+) -> Vec<Artefact> {
     #[derive(Serialize)]
     struct OnStream {
         stream: StreamName,
@@ -142,7 +155,9 @@ fn split<T>(spanned: Vec<Spanned<T>>) -> (Vec<T>, Vec<Span>) {
 fn json(value: &impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
     // Our own structs have no absent values: they leave them out.
-    canonical::print(&value, Dialect::Json).map(|printed| printed.text).unwrap_or_else(|fault| unreachable!("{fault:?}"))
+    canonical::print(&value, Dialect::Json)
+        .map(|printed| printed.text)
+        .unwrap_or_else(|fault| unreachable!("{fault:?}"))
 }
 
 pub fn rights_as_data(rights: &BTreeMap<UserId, Rights>, origins: Vec<Span>) -> Artefact {
@@ -171,19 +186,39 @@ pub fn rights_as_data(rights: &BTreeMap<UserId, Rights>, origins: Vec<Span>) -> 
 
 pub fn event_sets(linked: &Linked<'_>, sets: &[crate::name::EventSetName]) -> Vec<Artefact> {
     let sets = sets.iter().filter_map(|name| linked.domain.events.get(name));
-    sets.map(|set| artefact(ArtefactKind::Events, format!("events/{}.jsonl", set.name), events::print(set), vec![set.origin])).collect()
+    sets.map(|set| {
+        artefact(ArtefactKind::Events, format!("events/{}.jsonl", set.name), events::print(set), vec![set.origin])
+    })
+    .collect()
 }
 
 fn declared_files(machine: &Machine, report: &mut Report) -> Vec<Artefact> {
     let files = files::of_machine(machine, report).into_iter();
     files
-        .map(|file| Artefact { mode: file.mode, ..artefact(ArtefactKind::File, file.path, file.text, vec![file.origin]) })
+        .map(|file| Artefact {
+            mode: file.mode,
+            ..artefact(ArtefactKind::File, file.path, file.text, vec![file.origin])
+        })
         .collect()
 }
 
-fn certificate(machine: &Machine, identity: &PublicIdentity) -> Artefact {
-    let origin = machine.origins.of("leaf.ca").unwrap_or(machine.origin);
-    artefact(ArtefactKind::Certificate, "etc/leafwright/ca.pem", identity.ca.clone(), vec![origin])
+/// The CA's certificate, and that of a member's own server.
+fn certificates(machine: &Machine, identity: &PublicIdentity) -> Vec<Artefact> {
+    let place = |option: &str| machine.origins.of(option).unwrap_or(machine.origin);
+    let put =
+        |path: String, pem: &str, option: &str| artefact(ArtefactKind::Certificate, path, pem, vec![place(option)]);
+    let options = &machine.options;
+    let mut made = vec![put(etc(&options.leaf.ca, "ca.pem"), &identity.ca, "leaf.ca")];
+    if let Some(certificate) = identity.certificates.get(&machine.name) {
+        made.push(put(etc(&options.cluster.certificate, "server.pem"), &certificate.pem, "cluster.certificate"));
+    }
+    made
+}
+
+/// Where a file of the configuration stands in the closure: at its own path if that is below `/etc`, else by its usual name.
+fn etc(path: &str, usual: &str) -> String {
+    let own = path.starts_with("/etc/") && !path.split('/').skip(1).any(|part| matches!(part, "" | "." | ".."));
+    if own { below(path).to_owned() } else { format!("etc/leafwright/{usual}") }
 }
 
 /// What the planner compares with the world.
@@ -200,7 +235,11 @@ pub fn desired(linked: &Linked<'_>, machine: &Machine, closure: &Closure) -> Des
         monitor: leaf.monitor,
         domain: leaf.domain.clone(),
         member: machine.part == Part::Member,
-        objects: objects(streams::of_leaf(linked, machine), consumers::of_leaf(linked, machine), seeds, machine.origin),
+        objects: behind::with_fields(
+            objects(streams::of_leaf(linked, machine), consumers::of_leaf(linked, machine), seeds, machine.origin),
+            &machine.origins,
+            behind::LEAF,
+        ),
         processes: processes(linked, machine),
     }
 }
@@ -218,19 +257,16 @@ pub fn objects(
         let (stream, config) = &consumer.value;
         (format!("{stream}.consumers.{}", config.durable_name).into(), consumer.span)
     }));
-    Objects {
-        streams: split(streams).0,
-        consumers: split(consumers).0,
-        seeds,
-        origins: Origins { places: Arc::new(places), base: Arc::default(), fallback: Some(fallback) },
-    }
+    let origins = Origins { places: Arc::new(places), base: Arc::default(), fallback: Some(fallback) };
+    Objects { streams: split(streams).0, consumers: split(consumers).0, seeds, origins }
 }
 
 fn processes(linked: &Linked<'_>, machine: &Machine) -> Vec<ServiceProcess> {
     let mut processes = vec![];
     for (name, service) in units::services(machine) {
         let mut environment = environment::of_service(linked, machine, name, service);
-        environment.insert("NATS_NKEY_SEED_FILE".to_owned(), format!("$CREDENTIALS_DIRECTORY/{}", environment::CREDENTIAL));
+        environment
+            .insert("NATS_NKEY_SEED_FILE".to_owned(), format!("$CREDENTIALS_DIRECTORY/{}", environment::CREDENTIAL));
         for instance in 1..=service.instances {
             environment.insert("LEAFWRIGHT_INSTANCE".to_owned(), instance.to_string());
             processes.push(ServiceProcess {

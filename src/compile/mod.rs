@@ -2,6 +2,7 @@
 //!
 //! Refuses: I/O, and choices that the declarations did not make. Templates only print.
 
+mod behind;
 pub mod artefact;
 pub mod canonical;
 pub mod desired;
@@ -51,7 +52,10 @@ pub fn wanted(domain: &Domain) -> Wanted {
         let names = BTreeSet::from([member.options.network.host.clone(), member.name.to_string()]);
         (member.name.clone(), names)
     });
-    Wanted { domain: domain.name.clone(), account: domain.account.clone(), servers: members.collect(), users: permissions(domain) }
+    // A person who declares a public key keeps the private half; nobody makes another one.
+    let mut users = permissions(domain);
+    users.retain(|user, _| permissions::declared_key(domain, user).is_none());
+    Wanted { domain: domain.name.clone(), account: domain.account.clone(), servers: members.collect(), users }
 }
 
 /// Everything that follows from the declarations.
@@ -66,7 +70,8 @@ pub struct Compiled {
 /// All machines, in parallel, and what belongs to none of them. There is a value only if nothing is wrong with any of them.
 pub fn domain(domain: &Domain, identity: &PublicIdentity) -> Checked<Compiled> {
     let linked = Linked::new(domain);
-    let compiled: Vec<_> = domain.machines.par_iter().map(|machine| self::machine(&linked, machine, identity)).collect();
+    let compiled: Vec<_> =
+        domain.machines.par_iter().map(|machine| self::machine(&linked, machine, identity)).collect();
     let mut report = Report::default();
     let mut machines = BTreeMap::new();
     let mut desired = Desired::default();

@@ -8,7 +8,7 @@ use super::effects;
 use super::link::Linked;
 use super::permissions::{self, Rights};
 use crate::diag::{Code, Diagnostic, Report, Span};
-use crate::identity::{ConnectionType, Permissions, PublicIdentity, Rules, UserId};
+use crate::identity::{BEHIND, ConnectionType, Permissions, PublicIdentity, Rules, UserId};
 use crate::resolve::{Link, Machine, Part};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,12 +145,15 @@ pub fn print(inputs: &Inputs<'_>, report: &mut Report) -> Option<Printed> {
         Part::Member => member(inputs),
         Part::Leaf => leaf(inputs, report),
     };
-    let value = serde_json::to_value(&config).unwrap_or_else(|fault| unreachable!("structs of strings and numbers: {fault}"));
+    let value =
+        serde_json::to_value(&config).unwrap_or_else(|fault| unreachable!("structs of strings and numbers: {fault}"));
     match canonical::print(&value, Dialect::NatsServer) {
         Ok(printed) => Some(printed),
         Err(refused) => {
             let span = origin(inputs.machine, &refused.path);
-            report.push(Diagnostic::error(Code(702), span, refused.message).label("ends up in nats-server's configuration"));
+            report.push(
+                Diagnostic::error(Code(702), span, refused.message).label("ends up in nats-server's configuration"),
+            );
             None
         }
     }
@@ -204,6 +207,7 @@ fn member(inputs: &Inputs<'_>) -> Config {
         cluster: Some(cluster(inputs)),
         leafnodes: Some(Leafnodes {
             listen: Some(options.cluster.leafnodes.to_string()),
+            // `isolate_leafnode_interest` stays off: with it a query from one leaf finds no responder on another (measured).
             // Leaves know every member's address from their own configuration; gossip would add addresses that no certificate names.
             no_advertise: Some(true),
             tls: (options.leaf.link == Link::Tls).then(|| server_tls(inputs.machine, None)),
@@ -297,9 +301,9 @@ fn missing_key(inputs: &Inputs<'_>, user: &UserId) -> Diagnostic {
         _ => String::new(),
     };
     let span = machine.origins.of(&path).unwrap_or(machine.origin);
-    Diagnostic::error(Code(620), span, format!("there is no public key for `{user}`"))
+    Diagnostic::error(BEHIND, span, format!("identity/ has no public key for `{user}`"))
         .label("needs a user of its own")
-        .help("identity/ is behind the declarations: run `leafwright keys sign`")
+        .help("run `leafwright keys sign`")
 }
 
 /// An empty allow list would mean everything to nats-server, so it becomes a deny of everything.

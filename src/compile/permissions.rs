@@ -112,7 +112,10 @@ fn work(linked: &Linked<'_>, machine: &Machine, service: &Service) -> BTreeSet<(
 /// Subjects of the messages that a contract sends, of one kind or of all.
 fn sent(linked: &Linked<'_>, contract: &ServiceName, kind: Option<MessageKind>) -> BTreeSet<Subject> {
     let messages = linked.sends(contract).into_iter().filter_map(|name| linked.domain.messages.get(name));
-    messages.filter(|message| kind.is_none_or(|kind| message.kind == kind)).map(|message| message.subject.clone()).collect()
+    messages
+        .filter(|message| kind.is_none_or(|kind| message.kind == kind))
+        .map(|message| message.subject.clone())
+        .collect()
 }
 
 fn answered(linked: &Linked<'_>, contract: &ServiceName) -> BTreeSet<Subject> {

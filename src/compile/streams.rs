@@ -30,7 +30,11 @@ pub fn of_leaf(linked: &Linked<'_>, machine: &Machine) -> Made {
         made.push(Spanned::new(commands(linked, machine), at("services")));
         if linked.domain.cluster.is_none() {
             let stream = layout::commands_of(&machine.name);
-            let config = dead_letters(layout::dead_letters_of(&machine.name), &stream, machine.options.event_store.commands_max_bytes.as_bytes());
+            let config = dead_letters(
+                layout::dead_letters_of(&machine.name),
+                &stream,
+                machine.options.event_store.commands_max_bytes.as_bytes(),
+            );
             made.push(Spanned::new(config, at("services")));
         }
     }
@@ -142,7 +146,11 @@ fn aggregates(linked: &Linked<'_>, cluster: &Cluster) -> Vec<StreamConfig> {
     sources[0] = seed_sources(linked, layout::DOMAIN, &linked.domain.domain_events);
     for leaf in linked.leaves().filter(|leaf| captures_events(leaf)) {
         let shard = layout::shard_of(&leaf.name, events.shards);
-        sources[shard].push(draw_from(&layout::events_of(&leaf.name), &leaf.options.leaf.domain, Drawer::Cluster(cluster.name.as_str())));
+        sources[shard].push(draw_from(
+            &layout::events_of(&leaf.name),
+            &leaf.options.leaf.domain,
+            Drawer::Cluster(cluster.name.as_str()),
+        ));
     }
     let names = layout::aggregates(events.shards).into_iter().zip(sources);
     names
@@ -166,7 +174,9 @@ fn work(linked: &Linked<'_>, cluster: &Cluster) -> StreamConfig {
     let drawer = Drawer::Cluster(cluster.name.as_str());
     StreamConfig {
         description: Some("commands of the whole domain".to_owned()),
-        sources: senders.map(|leaf| draw_from(&layout::commands_of(&leaf.name), &leaf.options.leaf.domain, drawer)).collect(),
+        sources: senders
+            .map(|leaf| draw_from(&layout::commands_of(&leaf.name), &leaf.options.leaf.domain, drawer))
+            .collect(),
         max_age,
         max_bytes: limit(commands.max_bytes.as_bytes()),
         duplicate_window: window(None, max_age),

@@ -80,7 +80,8 @@ fn tera(templates: &[(&'static str, &'static str)], escape: tera::EscapeFn) -> T
     tera.set_escape_fn(escape);
     tera.autoescape_on([""]);
     // The core templates are compiled in, and a test renders each.
-    tera.add_raw_templates(templates.iter().copied()).unwrap_or_else(|fault| unreachable!("a core template is wrong: {fault}"));
+    tera.add_raw_templates(templates.iter().copied())
+        .unwrap_or_else(|fault| unreachable!("a core template is wrong: {fault}"));
     tera
 }
 

@@ -122,7 +122,8 @@ fn nats(machine: &Machine, triggers: &Triggers) -> Result<UnitFile, Unwritable> 
         ("LimitNOFILE", leaf.limit_nofile.to_string()),
     ]);
     match leaf.store.strip_prefix("/var/lib/").filter(|rest| !rest.is_empty() && !rest.contains("..")) {
-        Some(state) => service.extend(section([("StateDirectory", quote::field(state)?), ("StateDirectoryMode", "0700".to_owned())])),
+        Some(state) => service
+            .extend(section([("StateDirectory", quote::field(state)?), ("StateDirectoryMode", "0700".to_owned())])),
         None => service.extend(section([("ReadWritePaths", quote::field(&leaf.store)?)])),
     }
     service.extend(hardening::shared());
@@ -130,13 +131,16 @@ fn nats(machine: &Machine, triggers: &Triggers) -> Result<UnitFile, Unwritable> 
     Ok(UnitFile {
         name: NATS.to_owned(),
         unit: unit([
-            ("Unit", section([
-                ("Description", format!("nats-server of {}", machine.name)),
-                ("After", "network.target".to_owned()),
-                ("StartLimitIntervalSec", "0".to_owned()),
-                ("X-Reload-Triggers", triggers.nats_reload.clone()),
-                ("X-Restart-Triggers", triggers.nats_restart.clone()),
-            ])),
+            (
+                "Unit",
+                section([
+                    ("Description", format!("nats-server of {}", machine.name)),
+                    ("After", "network.target".to_owned()),
+                    ("StartLimitIntervalSec", "0".to_owned()),
+                    ("X-Reload-Triggers", triggers.nats_reload.clone()),
+                    ("X-Restart-Triggers", triggers.nats_restart.clone()),
+                ]),
+            ),
             ("Service", service),
             ("Install", section([("WantedBy", TARGET.to_owned())])),
         ]),
@@ -151,7 +155,8 @@ pub fn services(machine: &Machine) -> impl Iterator<Item = (&ServiceName, &Servi
 }
 
 fn target(machine: &Machine) -> UnitFile {
-    let instances = services(machine).flat_map(|(name, service)| (1..=service.instances).map(move |at| instance_unit(name, at)));
+    let instances =
+        services(machine).flat_map(|(name, service)| (1..=service.instances).map(move |at| instance_unit(name, at)));
     let wants = std::iter::once(NATS.to_owned()).chain(instances).collect();
     let mut head = section([("Description", format!("everything that {} is for", machine.name))]);
     head.insert("Wants".to_owned(), wants);
@@ -177,7 +182,10 @@ fn service(
         ("DynamicUser", "yes".to_owned()),
         ("ExecStart", quote::command(&service.exec)?),
         ("EnvironmentFile", format!("/{}", super::environment::path(name))),
-        ("LoadCredential", format!("{}:{}", super::environment::CREDENTIAL, super::credentials::service_file(machine, name))),
+        (
+            "LoadCredential",
+            format!("{}:{}", super::environment::CREDENTIAL, super::credentials::service_file(machine, name)),
+        ),
         ("Restart", "always".to_owned()),
         ("RestartSec", seconds(service.restart_delay)),
     ]);
@@ -202,13 +210,16 @@ fn service(
         (text, _) => text.to_owned(),
     };
     Ok(unit([
-        ("Unit", section([
-            ("Description", quote::specifiers(&description)?),
-            ("After", NATS.to_owned()),
-            ("Requires", NATS.to_owned()),
-            ("StartLimitIntervalSec", "0".to_owned()),
-            ("X-Restart-Triggers", triggers.environments.get(name).cloned().unwrap_or_default()),
-        ])),
+        (
+            "Unit",
+            section([
+                ("Description", quote::specifiers(&description)?),
+                ("After", NATS.to_owned()),
+                ("Requires", NATS.to_owned()),
+                ("StartLimitIntervalSec", "0".to_owned()),
+                ("X-Restart-Triggers", triggers.environments.get(name).cloned().unwrap_or_default()),
+            ]),
+        ),
         ("Service", body),
         ("Install", section([("WantedBy", TARGET.to_owned()), ("DefaultInstance", "1".to_owned())])),
     ]))
@@ -250,7 +261,8 @@ pub fn print(file: &UnitFile, machine: &Machine, report: &mut Report) -> Option<
         report.push(Diagnostic::error(Code(703), fallback, fault));
         return None;
     }
-    let mut names: Vec<&String> = file.unit.iter().filter(|(_, lines)| !lines.is_empty()).map(|(name, _)| name).collect();
+    let mut names: Vec<&String> =
+        file.unit.iter().filter(|(_, lines)| !lines.is_empty()).map(|(name, _)| name).collect();
     names.sort_by_key(|name| (section_rank(name), *name));
     let sections = names.iter().map(|name| PrintableSection { name, lines: lines(&file.unit[*name]) });
     match template::core(Format::Unit, "unit", &Printable { sections: sections.collect() }) {
@@ -275,7 +287,8 @@ fn section_rank(name: &str) -> u8 {
 }
 
 fn lines(section: &Section) -> Vec<Line<'_>> {
-    let lines = section.iter().flat_map(|(directive, values)| values.iter().map(move |value| Line { directive, value }));
+    let lines =
+        section.iter().flat_map(|(directive, values)| values.iter().map(move |value| Line { directive, value }));
     lines.collect()
 }
 
@@ -290,7 +303,11 @@ fn judge(file: &UnitFile) -> Result<(), String> {
     let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     for (section, directives) in &file.unit {
         if let Some(bad) = std::iter::once(section).chain(directives.keys()).find(|name| !word(name)) {
-            return Err(format!("`{}` cannot be a section or directive of the unit `{}`", bad.escape_debug(), file.name));
+            return Err(format!(
+                "`{}` cannot be a section or directive of the unit `{}`",
+                bad.escape_debug(),
+                file.name
+            ));
         }
     }
     Ok(())
@@ -303,7 +320,9 @@ fn spans(file: &UnitFile, machine: &Machine, text: &str, fallback: Span) -> Vec<
         let directive = line.split('=').next().unwrap_or_default();
         let exact = |base: &String| {
             let sections = [section.to_owned(), section.to_lowercase()];
-            sections.iter().find_map(|section| machine.origins.places.get(&*format!("{base}.{section}.{directive}")).copied())
+            sections
+                .iter()
+                .find_map(|section| machine.origins.places.get(&*format!("{base}.{section}.{directive}")).copied())
         };
         file.options.iter().find_map(exact).unwrap_or(fallback)
     };

@@ -6,7 +6,7 @@ use super::artefact::{Artefact, ArtefactKind, Closure};
 use super::closure::{artefact, close};
 use super::desired::Objects;
 use super::link::Linked;
-use super::{consumers, layout, machine, permissions, streams};
+use super::{behind, consumers, layout, machine, permissions, streams};
 use crate::diag::Report;
 use crate::identity::PublicIdentity;
 use crate::resolve::Cluster;
@@ -29,13 +29,26 @@ pub fn compile(linked: &Linked<'_>, identity: &PublicIdentity, report: &mut Repo
 
 /// The signed JWTs of the operator and its accounts; they are public.
 fn accounts(linked: &Linked<'_>, identity: &PublicIdentity) -> Vec<Artefact> {
-    let jwts = [("operator", &identity.operator), ("system-account", &identity.system_account), ("account", &identity.account)];
+    let jwts = [
+        ("operator", &identity.operator),
+        ("system-account", &identity.system_account),
+        ("account", &identity.account),
+    ];
     let origin = linked.domain.origin;
-    jwts.map(|(name, signed)| artefact(ArtefactKind::AccountJwt, format!("nats/{name}.jwt"), format!("{}\n", signed.jwt), vec![origin])).into()
+    jwts.map(|(name, signed)| {
+        artefact(ArtefactKind::AccountJwt, format!("nats/{name}.jwt"), format!("{}\n", signed.jwt), vec![origin])
+    })
+    .into()
 }
 
 /// The typed twin of the domain's closure.
 pub fn objects(linked: &Linked<'_>, cluster: &Cluster) -> Objects {
     let seeds = streams::seeds(linked, layout::DOMAIN, &linked.domain.domain_events);
-    machine::objects(streams::of_cluster(linked, cluster), consumers::of_cluster(linked, cluster), seeds, cluster.origin)
+    let objects = machine::objects(
+        streams::of_cluster(linked, cluster),
+        consumers::of_cluster(linked, cluster),
+        seeds,
+        cluster.origin,
+    );
+    behind::with_fields(objects, &cluster.origins, behind::CLUSTER)
 }

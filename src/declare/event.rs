@@ -60,10 +60,22 @@ impl EventSet {
             events.extend(event);
             report.absorb(found);
         }
-        let sound = !report.has_errors();
         unique_ids(text, &events, report);
-        (sound && !report.has_errors()).then_some(Self { name: name?, source, events })
+        let sound = !report.has_errors();
+        shorten(report);
+        sound.then_some(Self { name: name?, source, events })
     }
+}
+
+/// How many findings of one set are shown: a mistake of the program that wrote it stands in every line.
+const SHOWN: usize = 50;
+
+fn shorten(report: &mut Report) {
+    let Some(first) = report.diagnostics.get(SHOWN) else { return };
+    let more = report.diagnostics.len() - SHOWN;
+    let rest = Diagnostic::error(first.code, first.primary.span, format!("{more} more mistakes from here on in this set"));
+    report.diagnostics.truncate(SHOWN);
+    report.push(rest.help("mend the ones above, then check again"));
 }
 
 /// Reports each event whose id another one above it has.

@@ -4,7 +4,8 @@
 
 use super::syntax;
 use super::table::{At, File, Reader};
-use super::{Body, Contract, Declared, Domain, EventSet, Hardware, HardwareName, Identity, Machine, Module, Person, Schema};
+use super::value::Table;
+use super::{Contract, Declared, Domain, EventSet, Hardware, HardwareName, Identity, Machine, Module, Person, Schema};
 use crate::diag::codes::Code;
 use crate::diag::{Checked, Diagnostic, Report, SourceId, Sources, Span};
 use crate::name::{EventSetName, Fault, MachineName, ModuleName, PersonName, ServiceName};
@@ -149,7 +150,7 @@ enum Thing {
     Events(Box<EventSet>),
     Contract(Box<Contract>),
     Schema(Box<Schema>),
-    Foreground(BTreeMap<MachineName, Body>),
+    Foreground(BTreeMap<MachineName, Table>),
     Identity(Box<Identity>),
     /// The path below `identity/`.
     Signed(Box<str>),
@@ -255,7 +256,7 @@ fn read(sources: &Sources, id: SourceId, kind: Kind, name: &str, report: &mut Re
         Kind::Foreground => {
             let top = file.top();
             let mut reader = Reader::new(file, table, top);
-            let machines = reader.each("machines", MachineName::parse, |_, _, table, _| Some(Body::of_settings(table)));
+            let machines = reader.each("machines", MachineName::parse, |_, _, table, _| Some(table));
             reader.finish();
             Some(Thing::Foreground(machines))
         }

@@ -43,7 +43,7 @@ pub struct Declared {
     /// JSON Schemas by path below `contracts/`.
     pub schemas: BTreeMap<String, Schema>,
     /// Options by machine, stronger than all that was written: what `up` generates.
-    pub foreground: BTreeMap<MachineName, Body>,
+    pub foreground: BTreeMap<MachineName, Table>,
     /// Paths of files that gave nothing because of their mistakes; a name that only they define is not "unknown".
     pub unread: BTreeSet<String>,
     /// `identity/`; absent until `keys sign` wrote it.

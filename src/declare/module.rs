@@ -117,11 +117,6 @@ fn option_path(path: &str, declaration: &Table) -> Result<(), Fault> {
 }
 
 impl Body {
-    /// A body that sets options and says nothing else.
-    pub fn of_settings(settings: Table) -> Self {
-        Self { blocks: vec![Block { settings, ..Block::default() }] }
-    }
-
     /// Takes the keys that every body may have out of the table.
     pub(super) fn read(reader: &mut Reader) -> Self {
         let mut blocks = vec![Block::read(reader)];

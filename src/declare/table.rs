@@ -209,9 +209,10 @@ fn advice(kind: Kind, known: &[&'static str], entry: &Entry) -> String {
 }
 
 /// The candidate that `written` most likely means, if one is near enough.
-pub fn nearest<'c>(written: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub fn nearest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let limit = (written.chars().count() / 3).max(1);
     candidates
+        .into_iter()
         .map(|candidate| (strsim::osa_distance(written, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min()

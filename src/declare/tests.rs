@@ -174,7 +174,7 @@ fn the_foreground_is_a_layer_by_machine() {
     sources.add("domain.toml", "name = \"a\"\ndns = \"a\"\n");
     sources.add(FOREGROUND, "[machines.oak]\nleaf.listen = \"127.0.0.1:4222\"\n");
     let declared = all(&sources).value.unwrap();
-    assert_eq!(declared.foreground["oak"].blocks[0].settings.entries.len(), 1);
+    assert_eq!(declared.foreground["oak"].entries.len(), 1);
 }
 
 #[test]
@@ -202,6 +202,16 @@ fn events_keep_their_payload_byte_for_byte() {
     assert_eq!(&sources.text(id)[data.span.range()], &*data.value);
     assert_eq!(&sources.text(id)[event.span.range()], line);
     assert_eq!(event.attributes.iter().map(|(k, v)| (&**k, &**v)).collect::<Vec<_>>(), [("n", "7")]);
+}
+
+#[test]
+fn a_mistake_in_every_line_is_shown_some_times() {
+    let mut sources = Sources::default();
+    sources.add("domain.toml", "name = \"a\"\ndns = \"a\"\n");
+    sources.add("events/many.jsonl", "{}\n".repeat(1000));
+    let report = all(&sources).report;
+    assert_eq!(report.diagnostics.len(), 51);
+    assert_eq!(report.diagnostics[50].message, "950 more mistakes from here on in this set");
 }
 
 #[test]

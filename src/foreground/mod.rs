@@ -6,6 +6,8 @@ pub mod closures;
 pub mod connect;
 pub mod contexts;
 pub mod identity;
+mod look;
+mod nudge;
 pub mod overlay;
 pub mod prepare;
 mod prove;
@@ -16,6 +18,7 @@ pub mod summary;
 pub mod supervise;
 mod up;
 
+pub use look::look;
 pub use prepare::{Prepared, prepare};
 pub use prove::{Proof, prove, summarise};
 pub use up::{Running, Talk, bring_up};

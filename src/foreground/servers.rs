@@ -58,10 +58,10 @@ pub async fn ready(state: &State, server: &DesiredServer) -> Result<()> {
 }
 
 /// Waits until every member sees every other one and a meta leader, and every leaf sees the cluster.
-pub async fn linked(state: &State, desired: &Desired) -> Result<()> {
+pub async fn linked(state: &State, desired: &Desired, servers: &[&DesiredServer]) -> Result<()> {
     let deadline = Instant::now() + LINKED;
     loop {
-        let Some(missing) = what_is_not_linked(desired).await? else { return Ok(()) };
+        let Some(missing) = what_is_not_linked(desired, servers).await? else { return Ok(()) };
         if Instant::now() > deadline {
             bail!("{missing}; the logs are in {}/machines/<machine>/log/", state.root().display());
         }
@@ -70,9 +70,9 @@ pub async fn linked(state: &State, desired: &Desired) -> Result<()> {
 }
 
 /// The first link that is not there, as a phrase.
-async fn what_is_not_linked(desired: &Desired) -> Result<Option<String>> {
+async fn what_is_not_linked(desired: &Desired, servers: &[&DesiredServer]) -> Result<Option<String>> {
     let members = desired.cluster_members.len();
-    for server in desired.servers.values() {
+    for server in servers {
         let missing = match server.member {
             true => member_misses(server, members).await?,
             false if members > 0 => leaf_misses(server).await?,

@@ -9,8 +9,8 @@ use crate::name::MachineName;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
-/// What systemd puts in the place of `%d`: the unit's credentials directory.
-const CREDENTIALS: &str = "%d";
+/// How a value names the directory of its credentials, which systemd would fill in.
+const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY";
 
 /// The process of one instance. `seed` is the file of its NKey seed in the key store.
 pub fn spec(state: &State, machine: &MachineName, process: &ServiceProcess, seed: &Path) -> Result<Spec> {
@@ -25,6 +25,9 @@ pub fn spec(state: &State, machine: &MachineName, process: &ServiceProcess, seed
         *value = value.replace(CREDENTIALS, &here);
     }
     environment.insert("CREDENTIALS_DIRECTORY".to_owned(), here.into_owned());
+    let own = state.machine(machine.as_str()).join("services").join(&name);
+    std::fs::create_dir_all(&own).with_context(|| format!("cannot make {}", own.display()))?;
+    environment.insert("STATE_DIRECTORY".to_owned(), own.to_string_lossy().into_owned());
     Ok(Spec {
         name: format!("{machine}/{name}"),
         program: program_file(program)?,

@@ -4,7 +4,7 @@
 
 use super::supervise::Family;
 use super::closures::InState;
-use super::{Prepared, connect, servers, services};
+use super::{Prepared, connect, nudge, servers, services};
 use crate::apply::journal::Journal;
 use crate::apply::live::{Live, SeedProgress};
 use crate::apply::{self, Progress};
@@ -42,10 +42,11 @@ pub async fn bring_up(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk 
     let mut journal = Journal::open(&prepared.state.journal())?;
     let files = reconcile(&files_of(desired), BTreeMap::new(), prepared, &mut journal, talk).await?;
     let mut family = Family::default();
-    start_servers(prepared, nats_server, &mut family, talk).await?;
+    start_servers(prepared, desired, nats_server, &mut family, talk).await?;
     let handles = connect::all(&prepared.compiled, &prepared.store, &prepared.identity).await?;
     let objects = reconcile(desired, handles.clone(), prepared, &mut journal, talk).await?;
     start_services(prepared, &mut family)?;
+    nudge::silent_sources(desired, &handles).await?;
     Ok(Running { family, handles, steps: files.steps.len() + objects.steps.len(), undeclared: objects.undeclared })
 }
 
@@ -77,17 +78,27 @@ fn files_of(desired: &Desired) -> Desired {
     files
 }
 
-async fn start_servers(prepared: &Prepared, program: &Path, family: &mut Family, talk: &(dyn Talk + Sync)) -> Result<()> {
-    let desired = &prepared.compiled.desired;
+/// The nats-servers of `desired`, started, ready and linked.
+/// The cluster first: a leaf whose hub is away when it recovers its mirrors tries again only after a growing pause.
+pub(super) async fn start_servers(
+    prepared: &Prepared,
+    desired: &Desired,
+    program: &Path,
+    family: &mut Family,
+    talk: &(dyn Talk + Sync),
+) -> Result<()> {
     talk.phase("starting nats-servers");
-    for server in desired.servers.values() {
-        family.start(servers::spec(&prepared.state, server, program))?;
+    for member in [true, false] {
+        let servers: Vec<_> = desired.servers.values().filter(|server| server.member == member).collect();
+        for server in &servers {
+            family.start(servers::spec(&prepared.state, server, program))?;
+        }
+        for server in &servers {
+            servers::ready(&prepared.state, server).await?;
+        }
+        servers::linked(&prepared.state, desired, &servers).await?;
     }
-    for server in desired.servers.values() {
-        servers::ready(&prepared.state, server).await?;
-    }
-    talk.phase("waiting for links");
-    servers::linked(&prepared.state, desired).await
+    Ok(())
 }
 
 fn start_services(prepared: &Prepared, family: &mut Family) -> Result<()> {

@@ -54,7 +54,8 @@ impl World for Fake {
         self.effect(format!("create {}", config.name), |observed| {
             let streams = &mut observed.objects.entry(on.clone()).or_default().streams;
             ensure!(!streams.contains_key(&config.name), "stream name already in use");
-            let stream = ObservedStream { config: server_form(config), extra: BTreeMap::new(), messages: 0, last_sequence: 0 };
+            let stream =
+                ObservedStream { config: server_form(config), extra: BTreeMap::new(), messages: 0, last_sequence: 0 };
             streams.insert(config.name.clone(), stream);
             Ok(())
         })
@@ -85,7 +86,9 @@ impl World for Fake {
     async fn update_consumer(&mut self, on: &Scope, stream: &str, config: &ConsumerConfig) -> Result<()> {
         self.effect(format!("update {stream}/{}", config.durable_name), |observed| {
             let consumers = observed.objects.entry(on.clone()).or_default().consumers.get_mut(stream);
-            let Some(consumer) = consumers.and_then(|all| all.get_mut(&config.durable_name)) else { bail!("consumer does not exist") };
+            let Some(consumer) = consumers.and_then(|all| all.get_mut(&config.durable_name)) else {
+                bail!("consumer does not exist")
+            };
             ensure!(!consumers::diff(config, &consumer.config).is_empty(), "an update that changes nothing was sent");
             consumer.config = config.clone();
             Ok(())

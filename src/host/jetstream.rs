@@ -6,6 +6,7 @@ use crate::compile::jetstream::{ConsumerConfig, StreamConfig};
 use crate::plan::{Change, ObservedConsumer, ObservedObjects, ObservedStream, consumers, rules, streams};
 use async_nats::client::RequestErrorKind;
 use async_nats::{Client, HeaderMap};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How long an election, or a stream that a list does not show yet, is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
+/// How many lists of consumers are asked for at once.
+const LISTS: usize = 32;
 
 /// Errors by nats-server's own `err_code` (its `server/errors.json`).
 pub mod codes {
@@ -27,6 +30,7 @@ pub mod codes {
     pub const CLUSTER_NOT_AVAILABLE: u64 = 10008;
     pub const CLUSTER_NO_PEERS: u64 = 10005;
     pub const STREAM_OFFLINE: u64 = 10118;
+    pub const STREAM_MOVE_IN_PROGRESS: u64 = 10124;
     pub const REPLICAS_WITHOUT_CLUSTER: u64 = 10074;
     pub const STREAM_UPDATE: u64 = 10052;
     pub const STREAM_MIRROR_UPDATE: u64 = 10055;
@@ -37,19 +41,36 @@ pub mod codes {
 #[derive(Debug)]
 pub enum ApiError {
     /// Nobody answers for this domain: the server, its JetStream or the link to it is away.
-    Unreachable { subject: String },
-    Late { subject: String },
-    Refused { subject: String, code: u16, err_code: u64, description: String },
+    Unreachable {
+        subject: String,
+    },
+    Late {
+        subject: String,
+    },
+    Refused {
+        subject: String,
+        code: u16,
+        err_code: u64,
+        description: String,
+    },
     /// The connection failed, or the answer was none that we know.
-    Broken { subject: String, why: String },
+    Broken {
+        subject: String,
+        why: String,
+    },
     /// The server said yes, and what it holds is something else.
-    Differs { object: String, change: Box<Change> },
+    Differs {
+        object: String,
+        change: Box<Change>,
+    },
 }
 
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ApiError::Unreachable { subject } => write!(f, "nobody answers on {subject}: is the server up and its link there?"),
+            ApiError::Unreachable { subject } => {
+                write!(f, "nobody answers on {subject}: is the server up and its link there?")
+            }
             ApiError::Late { subject } => write!(f, "no answer on {subject} in time"),
             ApiError::Refused { subject, err_code, description, .. } => {
                 write!(f, "nats-server refused {subject}: {description} ({err_code})")
@@ -73,12 +94,13 @@ impl ApiError {
         }
     }
 
-    /// Can waiting help? Elections, servers that start.
+    /// Can waiting help? Elections, servers that start, replicas that move.
     fn passes(&self) -> bool {
         match self {
             ApiError::Unreachable { .. } | ApiError::Late { .. } => true,
             ApiError::Refused { code, err_code, .. } => {
-                *code == 503 || [codes::CLUSTER_NOT_AVAILABLE, codes::STREAM_OFFLINE].contains(err_code)
+                let passing = [codes::CLUSTER_NOT_AVAILABLE, codes::STREAM_OFFLINE, codes::STREAM_MOVE_IN_PROGRESS];
+                *code == 503 || passing.contains(err_code)
             }
             ApiError::Broken { .. } | ApiError::Differs { .. } => false,
         }
@@ -140,6 +162,8 @@ struct StreamInfo {
 struct State {
     messages: u64,
     last_seq: u64,
+    #[serde(default)]
+    consumer_count: u64,
 }
 
 #[derive(Deserialize)]
@@ -196,18 +220,31 @@ impl JetStream {
 
     /// Everything in this domain: all streams, all their durable consumers, page by page.
     pub async fn observe(&self) -> Result<ObservedObjects, ApiError> {
-        let mut observed = ObservedObjects::default();
-        for info in self.pages("STREAM.LIST", |page| page.streams).await? {
-            let stream = self.observed_stream("STREAM.LIST", info)?;
-            let call = format!("CONSUMER.LIST.{}", stream.config.name);
-            let infos = self.pages(&call, |page| page.consumers).await?;
-            let durable = infos.into_iter().filter(|info| info.config.get("durable_name").is_some());
-            let consumers = durable.map(|info| self.observed_consumer(&call, info)).collect::<Result<Vec<_>, _>>()?;
-            let by_name = consumers.into_iter().map(|consumer| (consumer.config.durable_name.clone(), consumer));
-            observed.consumers.insert(stream.config.name.clone(), by_name.collect());
-            observed.streams.insert(stream.config.name.clone(), stream);
+        let infos = self.pages("STREAM.LIST", |page| page.streams).await?;
+        let mut lists = Vec::new();
+        for info in infos.iter().filter(|info| info.state.consumer_count > 0) {
+            lists.extend(info.config["name"].as_str().map(|stream| self.durable_consumers(stream.to_owned())));
         }
-        Ok(observed)
+        let consumers = stream::iter(lists).buffered(LISTS).try_collect().await?;
+        let streams = infos.into_iter().map(|info| {
+            let stream = self.observed_stream("STREAM.LIST", info)?;
+            Ok((stream.config.name.clone(), stream))
+        });
+        Ok(ObservedObjects { streams: streams.collect::<Result<_, ApiError>>()?, consumers })
+    }
+
+    async fn durable_consumers(
+        &self,
+        stream: String,
+    ) -> Result<(String, BTreeMap<String, ObservedConsumer>), ApiError> {
+        let call = format!("CONSUMER.LIST.{stream}");
+        let infos = self.pages(&call, |page| page.consumers).await?;
+        let durable = infos.into_iter().filter(|info| info.config.get("durable_name").is_some());
+        let consumers = durable.map(|info| {
+            let consumer = self.observed_consumer(&call, info)?;
+            Ok((consumer.config.durable_name.clone(), consumer))
+        });
+        Ok((stream, consumers.collect::<Result<_, ApiError>>()?))
     }
 
     /// All pages of a list; a page that misses objects (their leaders did not answer) is asked for again.
@@ -275,11 +312,17 @@ impl JetStream {
         self.prove(Wanted::Consumer(stream, config)).await
     }
 
-    /// A late or lost answer is no failure yet: what is read back decides.
+    /// A refusal that passes is waited for; a late answer is no failure yet, what is read back decides.
     async fn change(&self, call: &str, body: &Value) -> Result<(), ApiError> {
-        match self.request::<Value>(call, body).await {
-            Ok(_) | Err(ApiError::Late { .. }) => Ok(()),
-            Err(error) => Err(error),
+        let since = Instant::now();
+        loop {
+            match self.request::<Value>(call, body).await {
+                Ok(_) | Err(ApiError::Late { .. }) => return Ok(()),
+                Err(error @ ApiError::Refused { .. }) if error.passes() && since.elapsed() < PATIENCE => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -290,9 +333,14 @@ impl JetStream {
             let late = since.elapsed() > ANSWER;
             match self.difference(wanted).await? {
                 Some(change) if change.is_empty() => return Ok(()),
-                Some(change) if late => return Err(ApiError::Differs { object: wanted.to_string(), change: Box::new(change) }),
+                Some(change) if late => {
+                    return Err(ApiError::Differs { object: wanted.to_string(), change: Box::new(change) });
+                }
                 None if late => {
-                    return Err(ApiError::Broken { subject: self.prefix.clone(), why: format!("{wanted} is not there") });
+                    return Err(ApiError::Broken {
+                        subject: self.prefix.clone(),
+                        why: format!("{wanted} is not there"),
+                    });
                 }
                 _ => tokio::time::sleep(PAUSE).await,
             }
@@ -339,7 +387,11 @@ fn absent<T>(answer: Result<T, ApiError>, code: u64) -> Result<Option<T>, ApiErr
 fn unknown(config: &Value, rows: &'static [rules::Row], keys: &[&str]) -> BTreeMap<String, Value> {
     let Value::Object(fields) = config else { return BTreeMap::new() };
     let known = |field: &str| keys.contains(&field) || rules::find(rows, field).is_some();
-    fields.iter().filter(|(field, value)| !known(field) && !is_default(value)).map(|(field, value)| (field.clone(), value.clone())).collect()
+    fields
+        .iter()
+        .filter(|(field, value)| !known(field) && !is_default(value))
+        .map(|(field, value)| (field.clone(), value.clone()))
+        .collect()
 }
 
 fn is_default(value: &Value) -> bool {

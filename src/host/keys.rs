@@ -116,8 +116,12 @@ impl KeyStore {
 
     /// Opens a store that exists; refuses one that others may enter.
     pub fn open(root: &Path) -> Result<Self> {
-        let found = fs::metadata(root)
-            .with_context(|| format!("there is no key store at {}: run `leafwright keys init`", root.display()))?;
+        let found = match fs::metadata(root) {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => {
+                bail!("there is no key store at {}: run `leafwright keys init`", root.display())
+            }
+            other => other.with_context(|| format!("cannot look at the key store {}", root.display()))?,
+        };
         if !found.is_dir() {
             bail!("the key store {} is not a directory", root.display());
         }

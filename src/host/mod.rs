@@ -10,6 +10,8 @@ pub mod fake;
 #[cfg(feature = "world")]
 pub mod jetstream;
 #[cfg(feature = "world")]
+pub mod identity_files;
+#[cfg(feature = "world")]
 pub mod keys;
 #[cfg(feature = "world")]
 pub mod monitor;
@@ -23,6 +25,6 @@ mod provision;
 pub mod world;
 
 #[cfg(feature = "world")]
-pub use provision::provision;
+pub use provision::{prepare_store, provision};
 #[cfg(feature = "world")]
 pub use world::World;

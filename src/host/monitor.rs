@@ -133,7 +133,11 @@ pub async fn healthz(monitor: SocketAddr) -> Result<Healthz> {
 async fn get<T: DeserializeOwned + Send + 'static>(monitor: SocketAddr, page: &'static str) -> Result<T> {
     let url = format!("http://{monitor}/{page}");
     let read = move || -> Result<T> {
-        let config = ureq::Agent::config_builder().timeout_global(Some(ANSWER)).http_status_as_error(false).max_redirects(0).build();
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(ANSWER))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .build();
         let mut answer = ureq::Agent::from(config).get(&url).call().with_context(|| format!("no answer from {url}"))?;
         let text = answer.body_mut().read_to_string().with_context(|| format!("no whole answer from {url}"))?;
         serde_json::from_str(&text).with_context(|| format!("{url} answered something else than expected"))
@@ -143,9 +147,12 @@ async fn get<T: DeserializeOwned + Send + 'static>(monitor: SocketAddr, page: &'
 
 /// What was measured holds from this version on; older ones lose events silently (NATS-FACTS, part 2, 9).
 pub fn require_version(server: &str, version: &str) -> Result<()> {
-    let found: Version = version.parse().map_err(|()| anyhow::anyhow!("{server} says version {version:?}, which is none"))?;
+    let found: Version =
+        version.parse().map_err(|()| anyhow::anyhow!("{server} says version {version:?}, which is none"))?;
     if found < MINIMUM {
-        bail!("{server} runs nats-server {found}, and {MINIMUM} is the oldest that works\nhelp: replace it and start it again");
+        bail!(
+            "{server} runs nats-server {found}, and {MINIMUM} is the oldest that works\nhelp: replace it and start it again"
+        );
     }
     Ok(())
 }

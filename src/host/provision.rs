@@ -3,7 +3,7 @@
 use super::ca::{self, Authority, Validity};
 use super::keys::{KeyId, KeyStore};
 use crate::identity::jwt::Signer;
-use crate::identity::{self, Certificate, Material, PublicIdentity, Signers, Wanted};
+use crate::identity::{self, Before, Certificate, Material, PublicIdentity, Signers, UserId, Wanted};
 use crate::name::MachineName;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
@@ -11,7 +11,14 @@ use time::OffsetDateTime;
 
 /// Makes the keys that are missing in the store, signs what is new or changed, keeps the rest to the byte.
 /// Called again with its own result and the same wishes, it returns an equal identity.
-pub fn provision(store: &KeyStore, wanted: &Wanted, before: Option<&PublicIdentity>, now: OffsetDateTime) -> Result<PublicIdentity> {
+pub fn provision<'a>(
+    store: &KeyStore,
+    wanted: &Wanted,
+    before: impl Into<Before<'a>>,
+    now: OffsetDateTime,
+) -> Result<PublicIdentity> {
+    let last: Before<'_> = before.into();
+    let before = last.identity();
     if let Some(before) = before {
         refuse_other_store(store, before)?;
     }
@@ -28,7 +35,23 @@ pub fn provision(store: &KeyStore, wanted: &Wanted, before: Option<&PublicIdenti
     let certificates = certificates(store, wanted, &authority, before, now)?;
     let signers = Signers { operator: &operator, system_account: &system_account, account: &account };
     let material = Material { users, ca: authority.pem().to_owned(), certificates };
-    Ok(identity::sign(wanted, signers, material, before))
+    Ok(identity::sign(wanted, signers, material, last))
+}
+
+/// Makes the keys that belong to no machine and no person; returns which were missing.
+pub fn prepare_store(store: &KeyStore) -> Result<Vec<String>> {
+    let mut made = vec![];
+    let users = [UserId::Provisioner, UserId::System].map(KeyId::User);
+    for id in [KeyId::Operator, KeyId::SystemAccount, KeyId::Account].into_iter().chain(users) {
+        if !store.has(&id) {
+            store.nkey_or_new(&id)?;
+            made.push(id.to_string());
+        }
+    }
+    if ca::key_or_new(store, &KeyId::Ca)?.1 {
+        made.push(KeyId::Ca.to_string());
+    }
+    Ok(made)
 }
 
 /// Before anything is made in it: three keys speak for the whole domain, and new ones would cut all machines off.

@@ -23,7 +23,17 @@ pub trait World: Send {
     fn write_closure(&mut self, machine: &MachineName, digest: &str) -> impl Future<Output = Result<()>> + Send;
     fn create_stream(&mut self, on: &Scope, config: &StreamConfig) -> impl Future<Output = Result<()>> + Send;
     fn update_stream(&mut self, on: &Scope, config: &StreamConfig) -> impl Future<Output = Result<()>> + Send;
-    fn create_consumer(&mut self, on: &Scope, stream: &str, config: &ConsumerConfig) -> impl Future<Output = Result<()>> + Send;
-    fn update_consumer(&mut self, on: &Scope, stream: &str, config: &ConsumerConfig) -> impl Future<Output = Result<()>> + Send;
+    fn create_consumer(
+        &mut self,
+        on: &Scope,
+        stream: &str,
+        config: &ConsumerConfig,
+    ) -> impl Future<Output = Result<()>> + Send;
+    fn update_consumer(
+        &mut self,
+        on: &Scope,
+        stream: &str,
+        config: &ConsumerConfig,
+    ) -> impl Future<Output = Result<()>> + Send;
     fn load_events(&mut self, on: &Scope, load: Load<'_>) -> impl Future<Output = Result<()>> + Send;
 }

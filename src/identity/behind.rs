@@ -81,7 +81,7 @@ fn user_difference(
     let Some(has) = has else { return Some(missing(format!("`{user}` has no key"))) };
     user.issuer()?;
     let Some(token) = &has.jwt else { return Some(missing(format!("`{user}` has no JWT"))) };
-    match jwt::read(token).map(|claims| claims.kind) {
+    match jwt::read_again(token).map(|claims| claims.kind) {
         Ok(Kind::User { permissions: p, connections: c, .. }) if p.means_the_same(permissions) && c == *connections => None,
         _ => Some(different(format!("`{user}` may do something else than is declared"))),
     }

@@ -13,6 +13,6 @@ mod text;
 
 pub use permissions::{ConnectionType, Permissions, Rules};
 pub use public::{Certificate, Issuer, PublicIdentity, PublicUser, Signed, UserId};
-pub use signing::{Material, Signers, Wanted, sign};
-pub use behind::current;
+pub use signing::{Before, Material, Signers, Wanted, sign};
+pub use behind::{BEHIND, current};
 pub use text::{files, from_declared};

@@ -35,13 +35,47 @@ pub struct Material {
     pub certificates: BTreeMap<MachineName, Certificate>,
 }
 
+/// What was signed last.
+#[derive(Clone, Copy, Debug)]
+pub enum Before<'a> {
+    Nothing,
+    /// Something that cannot be believed: all is signed anew, in a later generation.
+    Unreadable { generation: u64 },
+    Signed(&'a PublicIdentity),
+}
+
+impl<'a> Before<'a> {
+    pub fn identity(self) -> Option<&'a PublicIdentity> {
+        match self {
+            Before::Signed(identity) => Some(identity),
+            Before::Nothing | Before::Unreadable { .. } => None,
+        }
+    }
+}
+
+impl<'a> From<Option<&'a PublicIdentity>> for Before<'a> {
+    fn from(identity: Option<&'a PublicIdentity>) -> Self {
+        identity.map_or(Before::Nothing, Before::Signed)
+    }
+}
+
+impl<'a> From<&'a PublicIdentity> for Before<'a> {
+    fn from(identity: &'a PublicIdentity) -> Self {
+        Before::Signed(identity)
+    }
+}
+
 /// Signs what is missing or says something else than before. The generation grows by one if anything changed, and
 /// what did not change keeps the generation it was signed in.
-pub fn sign(wanted: &Wanted, signers: Signers<'_>, material: Material, before: Option<&PublicIdentity>) -> PublicIdentity {
-    let next = before.map_or(1, |before| before.generation + 1);
-    let mut after = with_generation(wanted, signers, material, before, next);
+pub fn sign(wanted: &Wanted, signers: Signers<'_>, material: Material, before: Before<'_>) -> PublicIdentity {
+    let (before, last) = match before {
+        Before::Nothing => (None, 0),
+        Before::Unreadable { generation } => (None, generation),
+        Before::Signed(before) => (Some(before), before.generation),
+    };
+    let mut after = with_generation(wanted, signers, material, before, last + 1);
     if before.is_some_and(|before| (PublicIdentity { generation: before.generation, ..after.clone() }) == *before) {
-        after.generation = next - 1;
+        after.generation = last;
     }
     after
 }
@@ -108,7 +142,7 @@ fn user_jwt(
 /// Ed25519 is deterministic: what says the same in its own generation has the same bytes.
 fn keep_or_mint(old: Option<&str>, generation: u64, mint: &dyn Fn(u64) -> String) -> String {
     let kept = old.and_then(|old| {
-        let issued = jwt::read(old).ok()?.issued;
+        let issued = jwt::read_again(old).ok()?.issued;
         let again = mint(issued);
         (again == old).then_some(again)
     });

@@ -4,7 +4,9 @@
 use super::jwt::{self, Claims, Fault};
 use super::public::{Certificate, Issuer, PublicIdentity, PublicUser, Signed, UserId};
 use crate::declare;
-use crate::diag::{Checked, Code, Diagnostic, Report, SourceId, Span};
+use crate::diag::{Checked, Code, Diagnostic, Report, SourceId, Span, Spanned};
+use crate::name::NKeyPublic;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -79,7 +81,7 @@ impl Reader<'_> {
         let declared = self.declared;
         let operator_key = &declared.operator.value;
         let operator = self.token("operator.jwt", declared.operator.span, |jwt| jwt::read_operator(jwt, operator_key));
-        let mut account = |path, key: &crate::diag::Spanned<_>| {
+        let mut account = |path, key: &Spanned<NKeyPublic>| {
             self.token(path, key.span, |jwt| jwt::read_account_of(operator_key, jwt, &key.value))
         };
         let system_account = account("system-account.jwt", &declared.system_account);
@@ -99,23 +101,15 @@ impl Reader<'_> {
         })
     }
 
+    /// Ten thousand signatures take a while: each user alone, in parallel, reported in order.
     fn users(&mut self, system: &Claims, account: &Claims) -> BTreeMap<UserId, PublicUser> {
         let declared = self.declared;
+        let issuers = Issuers { system, account };
+        let read: Vec<_> = declared.users.par_iter().map(|(text, key)| user(declared, issuers, text, key)).collect();
         let mut users = BTreeMap::new();
-        for (text, key) in &declared.users {
-            let Some(user) = UserId::parse(text) else {
-                let message = format!("`{text}` is no user that a domain can have");
-                self.report.push(Diagnostic::error(INCOMPLETE, key.span, message).help("run `leafwright keys sign`"));
-                continue;
-            };
-            let issuer = user.issuer().map(|issuer| match issuer {
-                Issuer::Account => account,
-                Issuer::SystemAccount => system,
-            });
-            let jwt = issuer.and_then(|issuer| {
-                self.token(&jwt_path(&user), key.span, |jwt| jwt::read_user_of(issuer, jwt, &key.value))
-            });
-            users.insert(user, PublicUser { key: key.value.clone(), jwt: jwt.map(|(jwt, _)| jwt) });
+        for (user, report) in read {
+            self.report.absorb(report);
+            users.extend(user);
         }
         users
     }
@@ -156,4 +150,33 @@ impl Reader<'_> {
         self.report.push(Diagnostic::error(INCOMPLETE, span, message).help("run `leafwright keys sign`"));
         None
     }
+}
+
+#[derive(Clone, Copy)]
+struct Issuers<'a> {
+    system: &'a Claims,
+    account: &'a Claims,
+}
+
+fn user(
+    declared: &declare::Identity,
+    issuers: Issuers<'_>,
+    text: &str,
+    key: &Spanned<NKeyPublic>,
+) -> (Option<(UserId, PublicUser)>, Report) {
+    let mut reader = Reader { declared, report: Report::default() };
+    let Some(user) = UserId::parse(text) else {
+        let message = format!("`{text}` is no user that a domain can have");
+        reader.report.push(Diagnostic::error(INCOMPLETE, key.span, message).help("run `leafwright keys sign`"));
+        return (None, reader.report);
+    };
+    let issuer = user.issuer().map(|issuer| match issuer {
+        Issuer::Account => issuers.account,
+        Issuer::SystemAccount => issuers.system,
+    });
+    let jwt = issuer.and_then(|issuer| {
+        reader.token(&jwt_path(&user), key.span, |jwt| jwt::read_user_of(issuer, jwt, &key.value))
+    });
+    let public = PublicUser { key: key.value.clone(), jwt: jwt.map(|(jwt, _)| jwt) };
+    (Some((user, public)), reader.report)
 }

@@ -3,7 +3,9 @@
 //! Refuses: removing anything, and steps whose outcome would depend on a choice made later.
 
 use super::consumers;
-use super::model::{Action, Because, Change, FieldChange, FORMAT, Object, Plan, Refusal, Remedy, Scope, Step, Undeclared, hex};
+use super::model::{
+    Action, Because, Change, FORMAT, FieldChange, Object, Plan, Refusal, Remedy, Scope, Step, Undeclared, hex,
+};
 use super::observed::Observed;
 use super::rules;
 use super::{domain_of, order, scopes, seeds, streams};
@@ -19,7 +21,8 @@ pub fn between(desired: &Desired, observed: &Observed, sources: &Sources) -> Pla
     let mut undeclared = Vec::new();
     closures(desired, observed, &mut steps);
     for (scope, objects) in scopes(desired) {
-        let view = View { scope: &scope, objects, observed, sources };
+        let domain = domain_of(desired, &scope);
+        let view = View { scope: &scope, domain, objects, observed, sources };
         for config in &objects.streams {
             steps.extend(stream(&view, config));
         }
@@ -43,17 +46,19 @@ pub fn between(desired: &Desired, observed: &Observed, sources: &Sources) -> Pla
 /// One scope, desired and observed.
 pub(super) struct View<'a> {
     pub scope: &'a Scope,
+    pub domain: Option<&'a str>,
     pub objects: &'a Objects,
     pub observed: &'a Observed,
     pub sources: &'a Sources,
 }
 
 impl View<'_> {
-    pub(super) fn step(&self, object: &str, verb: &str, action: Action, because: Because) -> Step {
-        Step { id: self.id(object, verb), on: self.scope.clone(), action, because }
+    pub(super) fn step(&self, id: String, action: Action, because: Because) -> Step {
+        Step { id, on: self.scope.clone(), action, because }
     }
 
-    fn id(&self, object: &str, verb: &str) -> String {
+    /// Stable names of steps: where, on what, which verb.
+    pub(super) fn id(&self, object: &str, verb: &str) -> String {
         let on = match self.scope {
             Scope::Machine(machine) => machine.as_str(),
             Scope::Cluster => "@cluster",
@@ -62,14 +67,15 @@ impl View<'_> {
     }
 
     /// Was this made by an earlier apply, so that its absence is a loss?
-    pub(super) fn missing_or_new(&self, object: &str) -> Because {
-        if self.observed.made.contains(&self.id(object, "create")) { Because::Missing } else { Because::New }
+    pub(super) fn missing_or_new(&self, id: &str) -> Because {
+        if self.observed.made.contains(id) { Because::Missing } else { Because::New }
     }
 
-    pub(super) fn refusal(&self, object: Object, name: &str, remedy: Remedy, refusal: Refusal) -> Step {
+    /// A refusal that only another declaration mends.
+    pub(super) fn refusal(&self, object: Object, name: &str, refusal: Refusal) -> Step {
         let Refusal { say, way_out } = refusal;
-        let action = Action::Refuse { object, remedy, changes: vec![], say, way_out };
-        self.step(name, "refuse", action, Because::Changed { changes: vec![] })
+        let action = Action::Refuse { object, remedy: Remedy::Declare, changes: vec![], say, way_out };
+        self.step(self.id(name, "refuse"), action, Because::Changed { changes: vec![] })
     }
 
     /// Writes beside each change the line that asks for it.
@@ -106,73 +112,96 @@ fn closures(desired: &Desired, observed: &Observed, steps: &mut Vec<Step>) {
 
 fn stream(view: &View<'_>, desired: &StreamConfig) -> Option<Step> {
     let name = format!("stream/{}", desired.name);
+    let object = Object::Stream(desired.name.clone());
     let declared = declared_digest(&streams::normalise(desired));
+    let to = to_send(desired, &declared);
     let Some(observed) = view.observed.stream(view.scope, &desired.name) else {
         if let Some(refusal) = seeds::lost(view, &desired.name) {
-            return Some(view.refusal(Object::Stream(desired.name.clone()), &name, Remedy::Declare, refusal));
+            return Some(view.refusal(object, &name, refusal));
         }
-        let config = StreamConfig { first_seq: desired.first_seq, ..to_send(desired, &declared) };
-        return Some(view.step(&name, "create", Action::CreateStream { config }, view.missing_or_new(&name)));
+        let config = Box::new(StreamConfig { first_seq: desired.first_seq, ..to });
+        let id = view.id(&name, "create");
+        let because = view.missing_or_new(&id);
+        return Some(view.step(id, Action::CreateStream { config }, because));
     };
     let mut change = streams::diff(desired, &observed.config);
     change.fields.extend(consumers::extra(rules::STREAM_EXTRA, &observed.extra).fields);
     view.locate(&desired.name, &mut change);
-    let before = observed.config.metadata.get(streams::DECLARED);
-    let update = |changes| {
-        let to = StreamConfig { first_seq: observed.config.first_seq, ..to_send(desired, &declared) };
-        // The server copied it from the mirror's origin; it is not ours to turn back.
-        let to = StreamConfig { mirror_direct: observed.config.mirror_direct, ..to };
-        Action::UpdateStream { from: observed.config.clone(), to, changes }
-    };
-    changed(view, Object::Stream(desired.name.clone()), &name, change, before == Some(&declared), update)
+    let origin = Origin::of(observed.config.metadata.get(streams::DECLARED), &declared);
+    changed(view, Found { object, name, change, origin }, |changes| {
+        // The server copied `mirror_direct` from the mirror's origin; it is not ours to turn back.
+        let (first_seq, mirror_direct) = (observed.config.first_seq, observed.config.mirror_direct);
+        let to = Box::new(StreamConfig { first_seq, mirror_direct, ..to });
+        Action::UpdateStream { from: Box::new(observed.config.clone()), to, changes }
+    })
 }
 
 fn consumer(view: &View<'_>, stream: &StreamName, desired: &ConsumerConfig) -> Option<Step> {
     let name = format!("consumer/{stream}/{}", desired.durable_name);
-    let normal = consumers::normalise(desired);
-    let declared = declared_digest(&normal);
-    let mut to = normal;
+    let mut to = Box::new(consumers::normalise(desired));
+    let declared = declared_digest(&*to);
     to.metadata.insert(streams::DECLARED.into(), declared.clone());
     let Some(observed) = view.observed.consumer(view.scope, stream.as_str(), &desired.durable_name) else {
-        let action = Action::CreateConsumer { stream: stream.clone(), config: to };
-        return Some(view.step(&name, "create", action, view.missing_or_new(&name)));
+        let id = view.id(&name, "create");
+        let because = view.missing_or_new(&id);
+        return Some(view.step(id, Action::CreateConsumer { stream: stream.clone(), config: to }, because));
     };
     let mut change = consumers::diff(desired, &observed.config);
     change.fields.extend(consumers::extra(rules::CONSUMER_EXTRA, &observed.extra).fields);
     view.locate(&format!("{stream}.consumers.{}", desired.durable_name), &mut change);
-    let before = observed.config.metadata.get(streams::DECLARED);
-    let drifted = before == Some(&declared);
+    let origin = Origin::of(observed.config.metadata.get(streams::DECLARED), &declared);
     let object = Object::Consumer(stream.to_string(), desired.durable_name.clone());
-    let update = |changes| Action::UpdateConsumer { stream: stream.clone(), from: observed.config.clone(), to, changes };
-    changed(view, object, &name, change, drifted, update)
+    changed(view, Found { object, name, change, origin }, |changes| {
+        let from = Box::new(observed.config.clone());
+        Action::UpdateConsumer { stream: stream.clone(), from, to, changes }
+    })
+}
+
+/// Who made the difference.
+#[derive(Clone, Copy)]
+enum Origin {
+    Declaration,
+    Hand,
+}
+
+impl Origin {
+    /// The object carries the digest of the declaration that was applied: if it is today's, somebody changed the object.
+    fn of(applied: Option<&String>, declared: &str) -> Self {
+        if applied.is_some_and(|applied| applied == declared) { Origin::Hand } else { Origin::Declaration }
+    }
+}
+
+/// An object that is there, and how it differs.
+struct Found {
+    object: Object,
+    name: String,
+    change: Change,
+    origin: Origin,
 }
 
 /// Nothing, an update in place, or a refusal that names the worst field.
-fn changed(
-    view: &View<'_>,
-    object: Object,
-    name: &str,
-    change: Change,
-    drifted: bool,
-    update: impl FnOnce(Vec<FieldChange>) -> Action,
-) -> Option<Step> {
+fn changed(view: &View<'_>, found: Found, update: impl FnOnce(Vec<FieldChange>) -> Action) -> Option<Step> {
+    let Found { object, name, change, origin } = found;
     if change.is_empty() {
         return None;
     }
     let class = change.class();
     let changes = change.fields;
-    let because = |changes| if drifted { Because::Drifted { changes } } else { Because::Changed { changes } };
+    let because = match origin {
+        Origin::Hand => Because::Drifted { changes: changes.clone() },
+        Origin::Declaration => Because::Changed { changes: changes.clone() },
+    };
     let worst = changes.iter().find(|field| field.class == class).and_then(|field| field.refusal.clone());
-    let Some(Refusal { say, way_out }) = worst.filter(|_| class.is_refused()) else {
-        return Some(view.step(name, "update", update(changes.clone()), because(changes)));
+    let Some(Refusal { say, way_out }) = worst else {
+        return Some(view.step(view.id(&name, "update"), update(changes), because));
     };
     let remedy = match (&object, class) {
         (Object::Consumer(..), _) => Remedy::RecreateConsumer,
         (_, super::Class::Impossible) => Remedy::CopyAndSwitch,
         _ => Remedy::Declare,
     };
-    let action = Action::Refuse { object, remedy, changes: changes.clone(), say, way_out };
-    Some(view.step(name, "refuse", action, because(changes)))
+    let action = Action::Refuse { object, remedy, changes, say, way_out };
+    Some(view.step(view.id(&name, "refuse"), action, because))
 }
 
 /// What is sent: every value explicit, as `pedantic` demands, and the digest that will tell drift from a new declaration.
@@ -194,7 +223,9 @@ fn nobody_declared(view: &View<'_>) -> Vec<Undeclared> {
     let streams = observed.streams.keys().filter(|name| !view.objects.streams.iter().any(|own| own.name == **name));
     let mut found: Vec<_> = streams.map(|name| Object::Stream(name.clone())).collect();
     for (stream, consumers) in &observed.consumers {
-        let own = |name: &str| view.objects.consumers.iter().any(|(on, own)| on.as_str() == stream && own.durable_name == name);
+        let own = |name: &str| {
+            view.objects.consumers.iter().any(|(on, own)| on.as_str() == stream && own.durable_name == name)
+        };
         // Consumers of an undeclared stream are that stream's matter.
         let declared = view.objects.streams.iter().any(|own| own.name == *stream);
         let names = consumers.keys().filter(|name| declared && !own(name));

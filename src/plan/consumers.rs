@@ -80,7 +80,9 @@ fn judge(row: &Row, from: &Value) -> (Class, Option<Refusal>) {
 fn refuse(field: &str, from: &Value, why: &str) -> (Class, Option<Refusal>) {
     let refusal = Refusal {
         say: format!("`{field}` cannot be changed: {why}"),
-        way_out: format!("leave `{field}` at {from}, or remove the object by hand when nothing in it is needed, and plan again"),
+        way_out: format!(
+            "leave `{field}` at {from}, or remove the object by hand when nothing in it is needed, and plan again"
+        ),
     };
     (Class::Impossible, Some(refusal))
 }

@@ -11,9 +11,10 @@ pub mod render;
 pub mod rules;
 mod seeds;
 pub mod streams;
+mod units;
 
 pub use between::between;
-pub use model::{Action, Because, Change, Class, FieldChange, FORMAT, Object, Plan, Remedy, Scope, Step, Undeclared};
+pub use model::{Action, Because, Change, Class, FORMAT, FieldChange, Object, Plan, Remedy, Scope, Step, Undeclared};
 pub use observed::{Observed, ObservedConsumer, ObservedObjects, ObservedServer, ObservedStream, StoredSeed};
 
 use crate::compile::Desired;

@@ -46,15 +46,42 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Action {
-    WriteClosure { digest: String },
-    CreateStream { config: StreamConfig },
-    UpdateStream { from: StreamConfig, to: StreamConfig, changes: Vec<FieldChange> },
-    CreateConsumer { stream: StreamName, config: ConsumerConfig },
-    UpdateConsumer { stream: StreamName, from: ConsumerConfig, to: ConsumerConfig, changes: Vec<FieldChange> },
+    WriteClosure {
+        digest: String,
+    },
+    CreateStream {
+        config: Box<StreamConfig>,
+    },
+    UpdateStream {
+        from: Box<StreamConfig>,
+        to: Box<StreamConfig>,
+        changes: Vec<FieldChange>,
+    },
+    CreateConsumer {
+        stream: StreamName,
+        config: Box<ConsumerConfig>,
+    },
+    UpdateConsumer {
+        stream: StreamName,
+        from: Box<ConsumerConfig>,
+        to: Box<ConsumerConfig>,
+        changes: Vec<FieldChange>,
+    },
     /// Events `from..to` of the set (0-based) are still to be stored.
-    LoadEvents { set: EventSetName, stream: StreamName, from: u64, to: u64 },
+    LoadEvents {
+        set: EventSetName,
+        stream: StreamName,
+        from: u64,
+        to: u64,
+    },
     /// What must not or cannot be done. A plan with such a step is not applied at all.
-    Refuse { object: Object, remedy: Remedy, changes: Vec<FieldChange>, say: String, way_out: String },
+    Refuse {
+        object: Object,
+        remedy: Remedy,
+        changes: Vec<FieldChange>,
+        say: String,
+        way_out: String,
+    },
 }
 
 /// What would bring the object to what is declared, and is not done.
@@ -101,7 +128,7 @@ pub enum Class {
     MovesData,
     /// Messages would be stored a second time.
     DoublesData,
-    /// Messages would be lost at once, or could be from then on.
+    /// Messages would be lost: stored ones at once, or later ones by what is allowed from then on.
     DestroysData,
     /// No update leads there: the server refuses it, or makes something else of it.
     Impossible,

@@ -18,7 +18,9 @@ pub(super) fn sorted(desired: &Desired, mut steps: Vec<Step>) -> Vec<Step> {
             Action::UpdateStream { from, to, .. } if gives_up_subjects(from, to) => (1, of(step, &to.name)),
             Action::CreateStream { config } => (2, of(step, &config.name)),
             Action::UpdateStream { to, .. } => (3, of(step, &to.name)),
-            Action::CreateConsumer { stream, .. } | Action::UpdateConsumer { stream, .. } => (4, of(step, stream.as_str())),
+            Action::CreateConsumer { stream, .. } | Action::UpdateConsumer { stream, .. } => {
+                (4, of(step, stream.as_str()))
+            }
             Action::LoadEvents { stream, .. } => (5, of(step, stream.as_str())),
             Action::Refuse { .. } => (6, 0),
         };
@@ -41,7 +43,8 @@ fn ranks(desired: &Desired) -> BTreeMap<(Scope, String), usize> {
         }
         streams.extend(objects.streams.iter().map(|config| (scope.clone(), config)));
     }
-    let known: BTreeMap<_, _> = streams.iter().map(|(scope, config)| ((scope.clone(), config.name.clone()), *config)).collect();
+    let known: BTreeMap<_, _> =
+        streams.iter().map(|(scope, config)| ((scope.clone(), config.name.clone()), *config)).collect();
     let mut walk = Walk { by_domain, known: &known, seen: BTreeSet::new(), ranks: BTreeMap::new() };
     for (scope, config) in &streams {
         walk.visit(scope, config);

@@ -3,8 +3,7 @@
 //! Refuses: printing; it returns text. Colour is for whoever owns the terminal.
 
 use super::model::{Action, Because, FieldChange, Object, Plan, Scope, Step};
-use crate::name::{ByteSize, Duration};
-use serde_json::Value;
+use super::units::written;
 use std::fmt::Write as _;
 
 /// Stable JSON with `"format": 1`; the same text for the same plan.
@@ -24,7 +23,12 @@ pub fn human(plan: &Plan) -> String {
         }
     }
     for found in &plan.undeclared {
-        let _ = writeln!(text, "  -  {} on {} is not declared and stays as it is", object(&found.object), place(plan, &found.on));
+        let _ = writeln!(
+            text,
+            "  -  {} on {} is not declared and stays as it is",
+            object(&found.object),
+            place(plan, &found.on)
+        );
     }
     let _ = writeln!(text, "{}", summary(plan));
     text
@@ -39,7 +43,11 @@ pub fn summary(plan: &Plan) -> String {
     let create = count(|action| matches!(action, Action::CreateStream { .. } | Action::CreateConsumer { .. }));
     let change = count(|action| matches!(action, Action::UpdateStream { .. } | Action::UpdateConsumer { .. }));
     let write = count(|action| matches!(action, Action::WriteClosure { .. }));
-    let events: u64 = plan.steps.iter().map(|step| if let Action::LoadEvents { from, to, .. } = &step.action { to - from } else { 0 }).sum();
+    let events: u64 = plan
+        .steps
+        .iter()
+        .map(|step| if let Action::LoadEvents { from, to, .. } = &step.action { to - from } else { 0 })
+        .sum();
     let mut parts = vec![format!("{create} to create"), format!("{change} to change"), "nothing to remove".into()];
     if write > 0 {
         parts.push(format!("{} to write", plural(write as u64, "closure")));
@@ -67,15 +75,22 @@ pub fn sentence(plan: &Plan, step: &Step) -> String {
             };
             format!("write closure {} of {on}, because {because}", short(digest))
         }
-        Action::CreateStream { config } => format!("create stream {} on {on}, because {}", config.name, absent(&step.because)),
+        Action::CreateStream { config } => {
+            format!("create stream {} on {on}, because {}", config.name, absent(&step.because))
+        }
         Action::CreateConsumer { stream, config } => {
             format!("create consumer {} of {stream} on {on}, because {}", config.durable_name, absent(&step.because))
         }
         Action::UpdateStream { to, changes, .. } => match (&step.because, changes.as_slice()) {
             (Because::Changed { .. }, [change]) if grows(change) => {
-                let from = value(&change.field, &change.from);
-                let to_value = value(&change.field, &change.to);
-                format!("let {} on {on} grow to {to_value}, because {} is now {to_value}{}, it was {from}", to.name, change.field, said(change))
+                let from = written(&change.field, &change.from);
+                let to_value = written(&change.field, &change.to);
+                format!(
+                    "let {} on {on} grow to {to_value}, because {} is now {to_value}{}, it was {from}",
+                    to.name,
+                    change.field,
+                    said(change)
+                )
             }
             _ => change_sentence(&format!("stream {}", to.name), &on, step, changes),
         },
@@ -92,7 +107,11 @@ pub fn sentence(plan: &Plan, step: &Step) -> String {
             format!("load {count} of {set} into {stream} on {on}, because {because}")
         }
         Action::Refuse { object: what, say, changes, .. } => {
-            let list = if changes.is_empty() { String::new() } else { format!(" ({})", changes.iter().map(described).collect::<Vec<_>>().join("; ")) };
+            let list = if changes.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", changes.iter().map(described).collect::<Vec<_>>().join("; "))
+            };
             format!("refused: {} on {on} stays as it is, because {say}{list}", object(what))
         }
     }
@@ -114,27 +133,17 @@ fn absent(because: &Because) -> &'static str {
 }
 
 fn grows(change: &FieldChange) -> bool {
-    matches!(change.field.as_str(), "max_bytes" | "max_msgs" | "max_age" | "max_msgs_per_subject") && change.refusal.is_none()
+    matches!(change.field.as_str(), "max_bytes" | "max_msgs" | "max_age" | "max_msgs_per_subject")
+        && change.refusal.is_none()
 }
 
 fn described(change: &FieldChange) -> String {
-    let (from, to) = (value(&change.field, &change.from), value(&change.field, &change.to));
+    let (from, to) = (written(&change.field, &change.from), written(&change.field, &change.to));
     format!("{} is {from} and must be {to}{}", change.field, said(change))
 }
 
 fn said(change: &FieldChange) -> String {
     change.place.as_ref().map_or(String::new(), |place| format!(" ({}:{})", place.file, place.line))
-}
-
-/// Values in the units that people write.
-fn value(field: &str, value: &Value) -> String {
-    match (field, value.as_i64()) {
-        ("max_bytes" | "max_msgs" | "max_msgs_per_subject" | "max_msg_size" | "max_consumers", Some(..=0)) | ("max_age", Some(0)) => "unlimited".into(),
-        ("max_bytes" | "max_msg_size", Some(bytes)) => ByteSize::bytes(bytes.unsigned_abs()).to_string(),
-        ("max_age" | "duplicate_window" | "ack_wait", Some(nanos)) => Duration::nanos(nanos.unsigned_abs()).to_string(),
-        _ if value.is_null() => "not set".into(),
-        _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
-    }
 }
 
 fn object(object: &Object) -> String {

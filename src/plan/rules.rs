@@ -61,7 +61,11 @@ pub const STREAM: &[Row] = &[
     row("duplicate_window", Rule::Free, FREE),
     row("placement", Rule::Moves, "stream.go, one move at a time"),
     row("mirror", Rule::Mirror, "10055; removal is ADR-8's promotion, 2.12"),
-    row("sources", Rule::Sources, "measured: another filter or transform is another source, and starts at the beginning"),
+    row(
+        "sources",
+        Rule::Sources,
+        "measured: another filter or transform is another source, and starts at the beginning",
+    ),
     row("compression", Rule::Free, FREE),
     row("first_seq", Rule::History, "measured: accepted and without effect after creation"),
     row("subject_transform", Rule::Free, FREE),

@@ -4,6 +4,7 @@
 
 use super::model::{Change, Class, FieldChange, Refusal};
 use super::rules::{self, Row, Rule};
+use super::units::written;
 use crate::compile::jetstream::{StreamConfig, StreamSource};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -161,25 +162,39 @@ fn never(field: &str, stream: &str, from: &Value) -> Verdict {
     refuse(
         Class::Impossible,
         format!("`{field}` is fixed when a stream is created, and copying to a new stream is not done by leafwright"),
-        format!("leave `{field}` at {from}, or declare a stream with another name that sources `{stream}`"),
+        format!(
+            "leave `{field}` at {}, or declare a stream with another name that sources `{stream}`",
+            written(field, from)
+        ),
     )
 }
 
 fn limit(field: &str, pair: &Pair<'_>, from: &Value, to: &Value) -> Verdict {
     let unlimited = |value: &Value| value.as_i64().is_none_or(|number| number <= 0);
     let lower = !unlimited(to) && (unlimited(from) || to.as_u64() < from.as_u64());
-    if !lower {
-        return (Class::Safe, None);
+    // With `discard = "new"` a stream that is over its count or size keeps what it has and takes nothing more (measured).
+    let keeps = pair.new.discard == "new" && matches!(field, "max_msgs" | "max_bytes");
+    let name = &pair.old.name;
+    match (lower, pair.immutable(), keeps) {
+        (false, _, _) | (true, false, true) => (Class::Safe, None),
+        (true, true, _) => refuse(
+            Class::DestroysData,
+            format!("the limits of an immutable stream only grow, and lowering `{field}` loses messages"),
+            format!("leave `{field}` at {}", written(field, from)),
+        ),
+        (true, false, false) => {
+            let is = written(field, from);
+            let flag = field.replace('_', "-");
+            let by_hand = if field == "max_age" { format!("{to}ns") } else { to.to_string() };
+            refuse(
+                Class::DestroysData,
+                format!("lowering `{field}` deletes messages at once"),
+                format!(
+                    "leave `{field}` at {is}, or delete knowingly by hand: `nats stream edit {name} --{flag}={by_hand}`"
+                ),
+            )
+        }
     }
-    let way_out = if pair.immutable() {
-        format!("leave `{field}` at {from}: the limits of an immutable stream only grow")
-    } else {
-        let name = &pair.old.name;
-        let flag = field.replace('_', "-");
-        let by_hand = if field == "max_age" { format!("{}ns", to) } else { to.to_string() };
-        format!("leave `{field}` at {from}, or delete knowingly by hand: `nats stream edit {name} --{flag}={by_hand}`")
-    };
-    refuse(Class::DestroysData, format!("lowering `{field}` deletes messages at once"), way_out)
 }
 
 fn retention(stream: &str, from: &Value, to: &Value) -> Verdict {
@@ -197,15 +212,20 @@ fn retention(stream: &str, from: &Value, to: &Value) -> Verdict {
 /// A source is told from another by all of its configuration: the same stream with another filter starts at its first message.
 fn sources(pair: &Pair<'_>) -> Verdict {
     let same = |a: &StreamSource, b: &StreamSource| {
-        (&a.filter_subject, &a.subject_transforms, &a.external) == (&b.filter_subject, &b.subject_transforms, &b.external)
+        (&a.filter_subject, &a.subject_transforms, &a.external)
+            == (&b.filter_subject, &b.subject_transforms, &b.external)
     };
     for new in &pair.new.sources {
-        let mut before = pair.old.sources.iter().filter(|old| old.name == new.name && domain(old) == domain(new)).peekable();
+        let mut before =
+            pair.old.sources.iter().filter(|old| old.name == new.name && domain(old) == domain(new)).peekable();
         if before.peek().is_some() && !before.any(|old| same(old, new)) {
             return refuse(
                 Class::DoublesData,
                 format!("source `{}` with another filter or transform is read from its first message again", new.name),
-                format!("leave the source as it is, or declare a stream with another name that sources `{}` anew", new.name),
+                format!(
+                    "leave the source as it is, or declare a stream with another name that sources `{}` anew",
+                    new.name
+                ),
             );
         }
     }

@@ -5,8 +5,8 @@
 
 use super::grammar::Grammar;
 use super::model::{Message, ServiceContract};
-use crate::declare::nearest;
 use super::schemas::{self, Schemas};
+use crate::declare::nearest;
 use crate::declare::{self, Contract, Declared, MessageKind, Value};
 use crate::diag::{Checked, Code, Diagnostic, Report, Span};
 use crate::name::{MachineName, MessageName, ServiceName};
@@ -116,7 +116,10 @@ impl<'a> Linker<'a> {
                     Diagnostic::error(DEFINED_TWICE, message.name.span, text)
                         .label("defined again here")
                         .also(first.message.name.span, "first defined here")
-                        .help(format!("keep the definition of the {} and let the others only name it", owner_of(first.message.kind.value))),
+                        .help(format!(
+                            "keep the definition of the {} and let the others only name it",
+                            owner_of(first.message.kind.value)
+                        )),
                 );
                 continue;
             }
@@ -161,9 +164,10 @@ impl<'a> Linker<'a> {
             let text = format!("`{definer}` defines `{name}` but does not {} it", key.trim_end_matches('s'));
             let finding = Diagnostic::error(DEFINED_BY_A_STRANGER, definition.message.name.span, text);
             report.push(match owners.first_key_value() {
-                Some((owner, span)) => finding
-                    .also(*span, "the owner names it here")
-                    .help(format!("define it in `contracts/{owner}.toml`: the {} of a message owns it", owner_of(kind))),
+                Some((owner, span)) => finding.also(*span, "the owner names it here").help(format!(
+                    "define it in `contracts/{owner}.toml`: the {} of a message owns it",
+                    owner_of(kind)
+                )),
                 None => finding.help(format!("write `{key} = [\"{name}\"]` in this contract")),
             });
         }
@@ -209,13 +213,22 @@ impl<'a> Linker<'a> {
                 report.push(finding.also(event.message.kind.span, "its kind is given here"));
             } else if !self.ends(&outcome.value).senders.contains_key(&definition.contract.service) {
                 let service = &definition.contract.service;
-                let text = format!("`{service}` receives `{}` but does not send its outcome `{}`", message.name.value, outcome.value);
+                let text = format!(
+                    "`{service}` receives `{}` but does not send its outcome `{}`",
+                    message.name.value, outcome.value
+                );
                 report.push(refuse(text, "add the outcome to `sends` of the service that carries the command out"));
             }
         }
     }
 
-    fn message(&self, name: &MessageName, definition: &Definition<'a>, schemas: &Schemas, report: &mut Report) -> Message {
+    fn message(
+        &self,
+        name: &MessageName,
+        definition: &Definition<'a>,
+        schemas: &Schemas,
+        report: &mut Report,
+    ) -> Message {
         let message = definition.message;
         let schema = message.schema.as_ref().and_then(|path| self.schema(path, schemas, report));
         if let Some(path) = &message.reply {
@@ -225,9 +238,19 @@ impl<'a> Linker<'a> {
         if let (Some(schema), Some((value, span))) = (&schema, &example)
             && let Some(misfit) = schemas::validator(schema).and_then(|validator| schemas::misfit(&validator, value))
         {
-            let finding = Diagnostic::error(BAD_EXAMPLE, *span, format!("the example does not fit the schema: {}", misfit.message));
-            let finding = finding.also(message.schema.as_ref().map_or(*span, |path| path.span), "the schema is named here");
-            report.push(if misfit.pointer.is_empty() { finding } else { finding.label(format!("at `{}`", misfit.pointer)) });
+            let finding = Diagnostic::error(
+                BAD_EXAMPLE,
+                *span,
+                format!("the example does not fit the schema: {}", misfit.message),
+            );
+            let finding =
+                finding.also(message.schema.as_ref().map_or(*span, |path| path.span), "the schema is named here");
+            let finding = finding.help("mend the example, or the schema");
+            report.push(if misfit.pointer.is_empty() {
+                finding
+            } else {
+                finding.label(format!("at `{}`", misfit.pointer))
+            });
         }
         let ends = self.ends(name);
         Message {
@@ -244,9 +267,15 @@ impl<'a> Linker<'a> {
         }
     }
 
-    fn schema(&self, path: &crate::diag::Spanned<Box<str>>, schemas: &Schemas, report: &mut Report) -> Option<serde_json::Value> {
+    fn schema(
+        &self,
+        path: &crate::diag::Spanned<Box<str>>,
+        schemas: &Schemas,
+        report: &mut Report,
+    ) -> Option<serde_json::Value> {
         let Some(whole) = schemas.whole(&path.value) else {
-            let finding = Diagnostic::error(NO_SUCH_SCHEMA, path.span, format!("there is no `contracts/{}`", path.value));
+            let finding =
+                Diagnostic::error(NO_SUCH_SCHEMA, path.span, format!("there is no `contracts/{}`", path.value));
             report.push(match nearest(&path.value, schemas.paths()) {
                 Some(near) => finding.help(format!("write `{near}`")),
                 None => finding.help("paths of schemas begin below `contracts/`"),
@@ -258,8 +287,15 @@ impl<'a> Linker<'a> {
             Err(misfit) => {
                 let source = self.declared.schemas[&*path.value].source;
                 let text = format!("`contracts/{}` is not a JSON Schema: {}", path.value, misfit.message);
-                let finding = Diagnostic::error(BAD_SCHEMA, Span::new(source, 0..0), text).also(path.span, "named here");
-                report.push(if misfit.pointer.is_empty() { finding } else { finding.label(format!("at `{}`", misfit.pointer)) });
+                let finding =
+                    Diagnostic::error(BAD_SCHEMA, Span::new(source, 0..0), text).also(path.span, "named here");
+                let finding = finding
+                    .help("mend the schema; <https://json-schema.org/understanding-json-schema> says what it may hold");
+                report.push(if misfit.pointer.is_empty() {
+                    finding
+                } else {
+                    finding.label(format!("at `{}`", misfit.pointer))
+                });
                 None
             }
         }
@@ -315,11 +351,18 @@ fn never_received(
     }
     match receivers.first_key_value() {
         Some((receiver, _)) => finding.help(format!("give a machine a module that runs `{receiver}`")),
-        None => finding.help(format!("write `receives = [\"{name}\"]` in a contract, or name it in `external` of domain.toml")),
+        None => finding
+            .help(format!("write `receives = [\"{name}\"]` in a contract, or name it in `external` of domain.toml")),
     }
 }
 
-fn never_sent(name: &MessageName, kind: MessageKind, receiver: &ServiceName, span: Span, machines: &[MachineName]) -> Diagnostic {
+fn never_sent(
+    name: &MessageName,
+    kind: MessageKind,
+    receiver: &ServiceName,
+    span: Span,
+    machines: &[MachineName],
+) -> Diagnostic {
     let what = match kind {
         MessageKind::Command => "command",
         MessageKind::Query => "query",

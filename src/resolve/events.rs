@@ -3,8 +3,8 @@
 //! Refuses: events of a type that no contract defines, and data that does not fit its schema.
 
 use super::model::{EventSet, Message, SeedEvent};
-use crate::declare::nearest;
 use super::schemas;
+use crate::declare::nearest;
 use crate::declare::{self, Declared, MessageKind};
 use crate::diag::{Checked, Code, Diagnostic, Report, Span};
 use crate::name::{EventSetName, MessageName};
@@ -58,15 +58,19 @@ pub fn compile(
 
 /// Schemas are compiled once for each type that occurs.
 fn kinds<'a>(declared: &Declared, messages: &'a BTreeMap<MessageName, Message>) -> Kinds<'a> {
-    let used: BTreeSet<&MessageName> = declared.events.values().flat_map(|set| &set.events).map(|event| &event.kind.value).collect();
+    let used: BTreeSet<&MessageName> =
+        declared.events.values().flat_map(|set| &set.events).map(|event| &event.kind.value).collect();
     let kind = |message: &'a Message| {
         let schema = message.schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         Kind { message, validator: schema.and_then(|schema| schemas::validator(&schema)) }
     };
-    messages.iter().map(|(name, message)| {
-        let without = Kind { message, validator: None };
-        (name, if used.contains(name) { kind(message) } else { without })
-    }).collect()
+    messages
+        .iter()
+        .map(|(name, message)| {
+            let without = Kind { message, validator: None };
+            (name, if used.contains(name) { kind(message) } else { without })
+        })
+        .collect()
 }
 
 fn absorb(mut faults: Vec<Diagnostic>, report: &mut Report) {
@@ -95,12 +99,14 @@ fn compiled(event: &declare::Event, kinds: &Kinds<'_>) -> Result<SeedEvent, Box<
 fn known<'k, 'a>(event: &declare::Event, kinds: &'k Kinds<'a>) -> Result<&'k Kind<'a>, Box<Diagnostic>> {
     let name = &event.kind.value;
     let Some(kind) = kinds.get(name) else {
-        let finding = Diagnostic::error(UNKNOWN_TYPE, event.kind.span, format!("no contract defines the event `{name}`"));
+        let finding =
+            Diagnostic::error(UNKNOWN_TYPE, event.kind.span, format!("no contract defines the event `{name}`"));
         let events = kinds.values().filter(|kind| kind.message.kind == MessageKind::Event);
         let near = nearest(name.as_str(), events.map(|kind| kind.message.name.as_str()));
         return Err(Box::new(match near {
             Some(near) => finding.help(format!("there is `{near}`")),
-            None => finding.help(format!("define `[messages.\"{name}\"]` with `kind = \"evt\"` in the contract of its sender")),
+            None => finding
+                .help(format!("define `[messages.\"{name}\"]` with `kind = \"evt\"` in the contract of its sender")),
         }));
     };
     if kind.message.kind == MessageKind::Event {
@@ -110,7 +116,8 @@ fn known<'k, 'a>(event: &declare::Event, kinds: &'k Kinds<'a>) -> Result<&'k Kin
         MessageKind::Command => "a command",
         _ => "a query",
     };
-    let finding = Diagnostic::error(NOT_AN_EVENT, event.kind.span, format!("`{name}` is {what}, and only events are loaded"));
+    let finding =
+        Diagnostic::error(NOT_AN_EVENT, event.kind.span, format!("`{name}` is {what}, and only events are loaded"));
     let finding = finding.also(kind.message.origin, "defined here");
     Err(Box::new(match kind.message.outcomes.first() {
         Some(outcome) => finding.help(format!("load what came of it: `{outcome}`")),
@@ -122,7 +129,8 @@ fn fits(event: &declare::Event, kind: &Kind<'_>) -> Result<(), Box<Diagnostic>> 
     let Some(validator) = &kind.validator else { return Ok(()) };
     let refuse = |span: Span, text: String| {
         let finding = Diagnostic::error(BAD_DATA, span, text);
-        Box::new(finding.also(kind.message.origin, "the message is defined here"))
+        let finding = finding.also(kind.message.origin, "the message is defined here");
+        Box::new(finding.help("mend the event, or the schema; what was loaded once is never changed"))
     };
     let Some(data) = &event.data else {
         return Err(refuse(event.span, format!("`{}` has a schema, but this event has no `data`", event.kind.value)));

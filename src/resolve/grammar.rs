@@ -42,8 +42,10 @@ impl Token {
             "{name}" => Ok(Token::Name),
             "" => Err(Fault::new("a subject grammar cannot have an empty token")),
             _ if text.chars().all(literal) => Ok(Token::Literal(text.into())),
-            _ if text.contains(['{', '}']) => Err(Fault::new(format!("`{text}` is not a placeholder of a subject grammar"))
-                .help("a token is a word or one of `{kind}`, `{domain}`, `{aggregate}`, `{name}`, alone between its dots")),
+            _ if text.contains(['{', '}']) => Err(Fault::new(format!(
+                "`{text}` is not a placeholder of a subject grammar"
+            ))
+            .help("a token is a word or one of `{kind}`, `{domain}`, `{aggregate}`, `{name}`, alone between its dots")),
             _ => Err(Fault::new(format!("`{text}` cannot be a token of a subject grammar"))
                 .help("a literal token is made of letters, digits, `-` and `_`")),
         }
@@ -111,16 +113,18 @@ impl Grammar {
     fn first_token_is_ours(&self) -> Result<(), Fault> {
         let first = match &self.tokens[0] {
             Token::Aggregate => {
-                return Err(Fault::new("a grammar cannot begin with `{aggregate}`")
-                    .help("begin with `{kind}`, `{domain}` or a word, so that the domain's subjects have a common beginning"));
+                return Err(Fault::new("a grammar cannot begin with `{aggregate}`").help(
+                    "begin with `{kind}`, `{domain}` or a word, so that the domain's subjects have a common beginning",
+                ));
             }
             Token::Literal(text) => &**text,
             Token::Domain => self.domain.as_str(),
             Token::Kind | Token::Name => return Ok(()),
         };
         if first == "seed" || first.starts_with('_') {
-            return Err(Fault::new(format!("subjects that begin with `{first}` are taken"))
-                .help("`seed.>` belongs to the loading of events, names that begin with `_` to nats-server and its clients"));
+            return Err(Fault::new(format!("subjects that begin with `{first}` are taken")).help(
+                "`seed.>` belongs to the loading of events, names that begin with `_` to nats-server and its clients",
+            ));
         }
         Ok(())
     }
@@ -246,7 +250,9 @@ mod tests {
     #[test]
     fn a_subject_of_another_shape_is_no_message() {
         let grammar = meadow("{kind}.v1.{domain}.{aggregate}.{name}").unwrap();
-        for text in ["cmd.v1.meadow.todos", "cmd.v2.meadow.todos.add", "x.v1.meadow.todos.add", "cmd.v1.field.todos.add", "cmd"] {
+        for text in
+            ["cmd.v1.meadow.todos", "cmd.v2.meadow.todos.add", "x.v1.meadow.todos.add", "cmd.v1.field.todos.add", "cmd"]
+        {
             assert_eq!(grammar.message(&Subject::parse(text).unwrap()), None, "{text}");
         }
     }

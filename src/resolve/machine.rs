@@ -4,7 +4,7 @@
 
 use super::codes;
 use super::evaluate::{Evaluation, Out};
-use super::layers::{Ground, Layer, Layers, Node, PlacedCheck, What, check_defaults, lay, push};
+use super::layers::{Ground, Layer, Layers, Node, PlacedCheck, What, check_defaults, lay, lay_table, push};
 use super::model::{self, Origins, Part};
 use super::references::Followed;
 use super::schema::BUILT_IN;
@@ -67,7 +67,7 @@ pub fn collect_places(node: &Node, path: &mut String, places: &mut BTreeMap<Box<
 /// A machine with everything that its evaluation needs.
 pub struct Subject<'a, 'b> {
     pub machine: &'a declare::Machine,
-    pub foreground: Option<&'a declare::Body>,
+    pub foreground: Option<&'a declare::Table>,
     pub domain: &'a Domain,
     pub cluster: Option<&'a Cluster>,
     pub followed: Followed<'a>,
@@ -92,7 +92,7 @@ impl<'a> Subject<'a, '_> {
         let mut layers = Layers { root: base.root.clone(), conditions: base.conditions.clone(), ..Layers::default() };
         lay(&mut layers, (Layer::Machine, &self.machine.body), self.base.ground, report);
         if let Some(foreground) = self.foreground {
-            lay(&mut layers, (Layer::Foreground, foreground), self.base.ground, report);
+            lay_table(&mut layers, foreground, self.base.ground, report);
         }
         layers
     }

@@ -116,7 +116,8 @@ fn person(person: &declare::Person) -> (crate::name::PersonName, Person) {
 fn role(role: &declare::Role) -> (crate::name::RoleName, Role) {
     let patterns = |patterns: &[crate::diag::Spanned<SubjectPattern>]| patterns.iter().map(|p| p.value.clone()).collect();
     let name = role.name.value.clone();
-    (name.clone(), Role { name, publish: patterns(&role.publish), subscribe: patterns(&role.subscribe) })
+    let origin = role.publish.first().map_or(role.name.span, |pattern| pattern.span);
+    (name.clone(), Role { name, publish: patterns(&role.publish), subscribe: patterns(&role.subscribe), origin })
 }
 
 /// The value, and its report with the others.

@@ -131,6 +131,8 @@ pub struct Role {
     pub name: RoleName,
     pub publish: Vec<SubjectPattern>,
     pub subscribe: Vec<SubjectPattern>,
+    /// Its first subject, or its name.
+    pub origin: Span,
 }
 
 /// A message, with everyone who sends and receives it.

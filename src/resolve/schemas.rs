@@ -46,7 +46,8 @@ impl Schemas {
             return Err(Misfit { message: lowercase(&error.to_string()), pointer: error.instance_path().to_string() });
         }
         let address = format!("{BASE}{path}");
-        let options = jsonschema::options().with_base_uri(address.clone()).with_retriever(Beside { schemas: self.clone() });
+        let options =
+            jsonschema::options().with_base_uri(address.clone()).with_retriever(Beside { schemas: self.clone() });
         let refused = |message: String| Misfit { message: lowercase(&message), pointer: String::new() };
         let mut whole = options.bundle(schema).map_err(|error| refused(error.to_string()))?;
         // Relative references inside the bundle still need the address that they are relative to.
@@ -217,7 +218,8 @@ impl Cursor<'_> {
     }
 
     fn skip_word(&mut self) {
-        while self.peek().is_some_and(|byte| !byte.is_ascii_whitespace() && !matches!(byte, b',' | b'}' | b']' | b':')) {
+        while self.peek().is_some_and(|byte| !byte.is_ascii_whitespace() && !matches!(byte, b',' | b'}' | b']' | b':'))
+        {
             self.at += 1;
         }
     }

@@ -6,11 +6,13 @@
 //! of each other's acknowledgements: when one is void, those behind it no longer fit and are refused too.
 
 use super::api::{self, Failure};
+use crate::resolve::SeedEvent;
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -26,13 +28,6 @@ const BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence"
 const BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
 const EXPECTED_LAST: HeaderName = HeaderName::from_static("Nats-Expected-Last-Sequence");
 const DIGEST: HeaderName = HeaderName::from_static(PREFIX_DIGEST);
-
-/// One message of a batch.
-pub struct Message {
-    pub subject: String,
-    pub headers: HeaderMap,
-    pub payload: Bytes,
-}
 
 /// Where a batch must land, and what marks its end.
 pub struct Place {
@@ -55,14 +50,8 @@ pub struct Publisher {
     inbox: String,
     replies: Subscriber,
     sent: u64,
-}
-
-/// `name: value` as a header; a text that cannot be one (it has a line break) is told as it is.
-pub fn header(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), String> {
-    let fault = |error: &dyn std::fmt::Display| format!("`{name}` cannot be a header: {error}");
-    let name = HeaderName::from_str(name).map_err(|error| fault(&error))?;
-    headers.insert(name, HeaderValue::from_str(value).map_err(|error| fault(&error))?);
-    Ok(())
+    /// Header names that were parsed once: a set has few names and many events.
+    names: BTreeMap<Box<str>, HeaderName>,
 }
 
 impl Publisher {
@@ -70,29 +59,27 @@ impl Publisher {
         let inbox = client.new_inbox();
         let replies = client.subscribe(format!("{inbox}.*")).await;
         let replies = replies.map_err(|error| Failure::Silent(format!("cannot listen for acknowledgements: {error}")))?;
-        Ok(Self { client: client.clone(), inbox, replies, sent: 0 })
+        Ok(Self { client: client.clone(), inbox, replies, sent: 0, names: BTreeMap::new() })
     }
 
     /// Sends the batch without waiting for its acknowledgement.
     /// The id is this publisher's own: two seeders that shared one would mix their messages.
-    pub async fn send(&mut self, place: Place, mut messages: Vec<Message>) -> Result<(), Failure> {
+    pub async fn send(&mut self, place: &Place, prefix: &str, events: &[SeedEvent]) -> Result<(), Failure> {
         self.sent += 1;
-        let id = format!("{}-{}", &self.inbox[self.inbox.rfind('.').map_or(0, |dot| dot + 1)..], self.sent);
-        let last = messages.len();
-        for (index, message) in messages.iter_mut().enumerate() {
-            message.headers.insert(BATCH_ID, id.as_str());
-            message.headers.insert(BATCH_SEQUENCE, (index + 1).to_string());
-            if index == 0 {
-                message.headers.insert(EXPECTED_LAST, place.after.to_string());
-            }
-            if index + 1 == last {
-                message.headers.insert(BATCH_COMMIT, "1");
-                message.headers.insert(DIGEST, place.prefix_digest.as_str());
-            }
-        }
+        let id = format!("{}-{}", token(&self.inbox), self.sent);
         let reply = format!("{}.{}", self.inbox, self.sent);
-        for (index, Message { subject, headers, payload }) in messages.into_iter().enumerate() {
-            let sent = if index + 1 == last {
+        for (index, event) in events.iter().enumerate() {
+            let mut headers = self.headers(event)?;
+            headers.insert(BATCH_ID, id.as_str());
+            headers.insert(BATCH_SEQUENCE, (index + 1).to_string());
+            if index == 0 {
+                headers.insert(EXPECTED_LAST, place.after.to_string());
+            }
+            let subject = format!("{prefix}.{}", event.subject);
+            let payload = Bytes::copy_from_slice(&event.payload);
+            let sent = if index + 1 == events.len() {
+                headers.insert(BATCH_COMMIT, "1");
+                headers.insert(DIGEST, place.prefix_digest.as_str());
                 self.client.publish_with_reply_and_headers(subject, reply.clone(), headers, payload).await
             } else {
                 self.client.publish_with_headers(subject, headers, payload).await
@@ -100,6 +87,19 @@ impl Publisher {
             sent.map_err(|error| Failure::Silent(format!("a batch could not be sent: {error}")))?;
         }
         Ok(())
+    }
+
+    fn headers(&mut self, event: &SeedEvent) -> Result<HeaderMap, Failure> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &event.headers {
+            let fault = |error: &dyn std::fmt::Display| Failure::Garbled(format!("`{name}` cannot be a header: {error}"));
+            if !self.names.contains_key(name) {
+                self.names.insert(name.clone(), HeaderName::from_str(name).map_err(|error| fault(&error))?);
+            }
+            let value = HeaderValue::from_str(value).map_err(|error| fault(&error))?;
+            headers.insert(self.names[name].clone(), value);
+        }
+        Ok(headers)
     }
 
     /// The fate of the oldest batch that has not been heard of.
@@ -114,4 +114,10 @@ impl Publisher {
             Err(_) => Err(Failure::Silent(format!("no acknowledgement within {} s", patience.as_secs()))),
         }
     }
+}
+
+/// A name from a fresh inbox, unlike that of every other seeder that runs now: the tail of its last token, which begins
+/// at random in each process and then counts. Short, because every message of a batch carries it.
+pub fn token(inbox: &str) -> &str {
+    &inbox[inbox.len().saturating_sub(10)..]
 }

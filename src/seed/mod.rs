@@ -8,14 +8,18 @@ pub mod api;
 mod batch;
 mod compare;
 mod digest;
+pub mod door;
 mod error;
 mod load;
+mod pipe;
 pub mod progress;
 mod stored;
 #[doc(hidden)]
 pub mod synthetic;
+pub mod talk;
 
 pub use compare::{Depth, check};
 pub use digest::Prefixes;
+pub use door::{Door, Login};
 pub use error::{Difference, SeedError};
-pub use load::{Loaded, Progress, load};
+pub use load::{Loaded, Progress, load, load_through};

@@ -4,7 +4,6 @@
 
 use super::outcome::{Check, Finding};
 use super::target::Target;
-use crate::host::keys::Secret;
 use crate::identity::UserId;
 use crate::name::MachineName;
 use crate::plan::Scope;
@@ -14,13 +13,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What opens a connection.
-pub enum Login {
-    /// The seed of an NKey: a user of a leaf.
-    NKey(Secret),
-    /// The content of a creds file: a user of the cluster.
-    Creds(Secret),
-}
+pub use crate::seed::Login;
 
 /// Hands out logins; `None` where this machine has no key of that user.
 pub trait Access {

@@ -62,7 +62,7 @@ async fn aggregate(target: &Target<'_>, connections: &Connections, scope: &Scope
         (Some(source), ..) => failed(format!("{} messages of `{}` are still to come", source.lag, source.name)),
         (None, Some(before), _) if has < before => failed(format!("{has} messages, its origins have {before}")),
         (None, _, Some(after)) if config.subjects.is_empty() && has > after => {
-            failed(format!("{has} messages, its origins have only {after}: some are there twice"))
+            failed(format!("{has} messages, its origins have only {after}: some came twice, or an origin lost some"))
         }
         (None, before, _) => {
             let each = if before.is_some() { ", each once" } else { "" };

@@ -1,6 +1,6 @@
 //! Each declared query, asked once with its contract's example as the service that sends it, where somebody runs that answers.
 
-use super::access::{self, Login};
+use super::access;
 use super::outcome::{Check, Finding};
 use super::poll;
 use super::target::{Query, Target, Voice};
@@ -55,8 +55,7 @@ fn asker(target: &Target<'_>, query: &Query) -> Option<Asker> {
     let senders = target.voices.iter().filter(|voice| voice.asked.contains(&query.subject));
     let with_key = |voice: &Voice| {
         let server = target.desired.servers.get(&voice.machine)?;
-        let key = target.access.login(&voice.user());
-        matches!(key, Some(Login::NKey(_))).then(|| Asker { user: voice.user(), inbox: voice.inbox(), door: server.listen })
+        target.access.login(&voice.user()).is_some().then(|| Asker { user: voice.user(), inbox: voice.inbox(), door: server.listen })
     };
     senders.filter_map(with_key).next()
 }

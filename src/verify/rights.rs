@@ -3,7 +3,6 @@
 //! Refuses: attempts on data. What is allowed carries a condition that no stream meets, so nothing is stored;
 //! what must be refused names a stream that does not exist.
 
-use super::access::Login;
 use super::outcome::{Check, Finding};
 use super::target::{Target, Voice};
 use super::wire::{Attempt, CANARY, Wire};
@@ -13,6 +12,9 @@ use std::collections::BTreeSet;
 
 /// nats-server: "expected stream does not match".
 const STREAM_MISMATCH: &str = "10060";
+
+/// How many faults of one service are told.
+const TOLD: usize = 3;
 
 pub async fn check(target: &Target<'_>) -> Vec<Finding> {
     let mut findings = vec![];
@@ -27,10 +29,10 @@ async fn of(target: &Target<'_>, voice: &Voice) -> Finding {
     let Some(server) = target.desired.servers.get(&voice.machine) else {
         return Finding::skipped(Check::Rights, subject, "its machine was not asked for");
     };
-    let Some(Login::NKey(seed)) = target.access.login(&voice.user()) else {
+    let Some(login) = target.access.login(&voice.user()) else {
         return Finding::skipped(Check::Rights, subject, "its key is not here");
     };
-    let mut wire = match Wire::open(server.listen, seed.reveal()).await {
+    let mut wire = match Wire::open(server.listen, &login).await {
         Ok(wire) => wire,
         Err(error) => return Finding::failed(Check::Rights, subject, format!("cannot log in: {error:#}")),
     };
@@ -41,9 +43,15 @@ async fn of(target: &Target<'_>, voice: &Voice) -> Finding {
             let told = format!("{} declared allowed, {} undeclared refused", allowed.len() + stored, forbidden.len());
             Finding::passed(Check::Rights, subject, told)
         }
-        Ok(faults) => Finding::failed(Check::Rights, subject, faults.join("; ")),
+        Ok(faults) => Finding::failed(Check::Rights, subject, shortened(&faults)),
         Err(error) => Finding::failed(Check::Rights, subject, format!("{error:#}")),
     }
+}
+
+/// The first few; a server without permissions fails them all.
+fn shortened(faults: &[String]) -> String {
+    let told = faults.iter().take(TOLD).cloned().collect::<Vec<_>>().join("; ");
+    if faults.len() > TOLD { format!("{told}; and {} more", faults.len() - TOLD) } else { told }
 }
 
 async fn tried(wire: &mut Wire, voice: &Voice, allowed: &[Attempt], forbidden: &[Attempt]) -> Result<Vec<String>> {

@@ -3,9 +3,8 @@
 //! Refuses: guessing by time. A violation is answered in order, so when the PONG comes, every `-ERR` before it has come.
 //! A client library hands such errors to a callback, some time.
 
+use crate::seed::door::{Login, connect_options};
 use anyhow::{Context, Result, bail};
-use data_encoding::BASE64URL_NOPAD;
-use nkeys::KeyPair;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -51,13 +50,14 @@ enum Line {
 }
 
 impl Wire {
-    /// Logs in as the NKey user with this seed, without TLS: leaves listen on loopback.
-    pub async fn open(address: SocketAddr, seed: &str) -> Result<Self> {
+    /// Logs in, without TLS: leaves listen on loopback.
+    pub async fn open(address: SocketAddr, login: &Login) -> Result<Self> {
         let stream = timeout(PATIENCE, TcpStream::connect(address)).await?.with_context(|| format!("cannot connect to {address}"))?;
         let mut wire = Self { stream: BufReader::new(stream), heard: VecDeque::new() };
         let mut greeting = String::new();
         timeout(PATIENCE, wire.stream.read_line(&mut greeting)).await??;
-        let connect = login(&greeting, seed)?;
+        let info = serde_json::from_str(greeting.strip_prefix("INFO ").context("this is no nats-server")?)?;
+        let connect = connect_options(&info, Some(login)).map_err(anyhow::Error::msg)?;
         match wire.sent(format!("CONNECT {connect}\r\n")).await?.first() {
             None => Ok(wire),
             Some(error) => bail!("{error}"),
@@ -139,20 +139,6 @@ impl Wire {
         self.stream.read_exact(&mut bytes).await?;
         Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
     }
-}
-
-/// The options of `CONNECT`: the server's nonce, signed.
-fn login(greeting: &str, seed: &str) -> Result<serde_json::Value> {
-    let info: serde_json::Value = serde_json::from_str(greeting.strip_prefix("INFO ").context("this is no nats-server")?)?;
-    // The library's errors have nothing to say that is not a secret's business.
-    let pair = KeyPair::from_seed(seed.trim()).map_err(|_| anyhow::anyhow!("the key is damaged"))?;
-    let nonce = info["nonce"].as_str().unwrap_or_default();
-    let signature = pair.sign(nonce.as_bytes()).map_err(|_| anyhow::anyhow!("the key cannot sign"))?;
-    Ok(serde_json::json!({
-        "verbose": false, "pedantic": false, "headers": true, "no_responders": true, "protocol": 1, "lang": "rust",
-        "version": env!("CARGO_PKG_VERSION"), "name": "leafwright verify",
-        "nkey": pair.public_key(), "sig": BASE64URL_NOPAD.encode(&signature),
-    }))
 }
 
 /// A message without payload that every stream refuses.

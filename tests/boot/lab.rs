@@ -133,6 +133,16 @@ impl Lab {
         std::fs::read_to_string(self.home(machine).join("log")).unwrap_or_default()
     }
 
+    /// Puts another configuration in the place of what compiled, asks for a reload, and says what the server made of it.
+    pub fn reload(&self, machine: &MachineName, config: &Value) -> Verdict {
+        let before = verdicts(&self.log(machine)).len();
+        std::fs::write(self.config(machine), config.to_string()).unwrap();
+        let pid = rustix::process::Pid::from_child(&self.servers[machine]);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        self.until(&format!("{machine} reloads"), || verdicts(&self.log(machine)).len() > before);
+        verdicts(&self.log(machine))[before]
+    }
+
     /// All logs, for messages of failed tests.
     fn logs(&self) -> String {
         let tail = |machine: &MachineName| {
@@ -152,13 +162,20 @@ impl Lab {
     }
 
     fn of(&self, part: &Part) -> Vec<MachineName> {
-        self.domain.machines.iter().filter(|machine| machine.part == *part).map(|machine| machine.name.clone()).collect()
+        self.domain
+            .machines
+            .iter()
+            .filter(|machine| machine.part == *part)
+            .map(|machine| machine.name.clone())
+            .collect()
     }
 
     /// What the monitoring port says; `Null` while it says nothing.
     pub fn monitor(&self, machine: &MachineName, page: &str) -> Value {
         let address = self.compiled.desired.servers[machine].monitor;
-        let body = ureq::get(format!("http://{address}/{page}")).call().and_then(|mut answer| answer.body_mut().read_to_string());
+        let body = ureq::get(format!("http://{address}/{page}"))
+            .call()
+            .and_then(|mut answer| answer.body_mut().read_to_string());
         body.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null)
     }
 
@@ -179,13 +196,18 @@ impl Lab {
             let others: Vec<Value> = others.collect();
             self.until(&format!("{member} has routes to the others"), || {
                 let page = self.monitor(member, "routez");
-                let found: Vec<&Value> = page["routes"].as_array().into_iter().flatten().map(|route| &route["remote_name"]).collect();
+                let found: Vec<&Value> =
+                    page["routes"].as_array().into_iter().flatten().map(|route| &route["remote_name"]).collect();
                 others.iter().all(|other| found.contains(&other))
             });
-            self.until("the cluster has a leader", || self.monitor(member, "jsz")["meta_cluster"]["leader"].is_string());
+            self.until("the cluster has a leader", || {
+                self.monitor(member, "jsz")["meta_cluster"]["leader"].is_string()
+            });
         }
         for leaf in leaves {
-            self.until(&format!("{leaf} is linked"), || self.monitor(&leaf, "leafz")["leafnodes"] == json!(1) || members.is_empty());
+            self.until(&format!("{leaf} is linked"), || {
+                self.monitor(&leaf, "leafz")["leafnodes"] == json!(1) || members.is_empty()
+            });
         }
     }
 
@@ -206,9 +228,26 @@ impl Lab {
 
     async fn connect(&self, options: async_nats::ConnectOptions, machine: &MachineName) -> async_nats::Client {
         let address = self.compiled.desired.servers[machine].listen;
-        let options = options.connection_timeout(Duration::from_secs(10)).request_timeout(Some(Duration::from_secs(10)));
+        let options =
+            options.connection_timeout(Duration::from_secs(10)).request_timeout(Some(Duration::from_secs(10)));
         options.connect(address.to_string()).await.unwrap()
     }
+}
+
+/// What a server says to a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Reloaded,
+    Refused,
+}
+
+fn verdicts(log: &str) -> Vec<Verdict> {
+    let verdict = |line: &str| match line {
+        line if line.contains("Reloaded server configuration") => Some(Verdict::Reloaded),
+        line if line.contains("Failed to reload server configuration") => Some(Verdict::Refused),
+        _ => None,
+    };
+    log.lines().filter_map(verdict).collect()
 }
 
 pub fn nats_server() -> Command {

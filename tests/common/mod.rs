@@ -1,6 +1,8 @@
 //! Shared by the test binaries: small declarations and real servers. Refuses: assertions.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+#[cfg(feature = "world")]
+pub mod bench;
 pub mod plans;
 #[cfg(feature = "world")]
 pub mod server;

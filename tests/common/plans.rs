@@ -1,7 +1,9 @@
 //! Small desired states, built by hand.
 
 use leafwright::compile::desired::{Desired, DesiredServer, Objects, Seed, SeedTarget};
-use leafwright::compile::jetstream::{ConsumerConfig, External, Placement, Republish, StreamConfig, StreamSource, SubjectTransform};
+use leafwright::compile::jetstream::{
+    ConsumerConfig, External, Placement, Republish, StreamConfig, StreamSource, SubjectTransform,
+};
 use leafwright::diag::{SourceId, Span};
 use leafwright::name::{EventSetName, MachineName, StreamName, Subject};
 use leafwright::plan::{ObservedStream, Scope};
@@ -47,7 +49,8 @@ pub fn seeds(set: &str, stream: &str, prefix: &str, count: usize) -> Vec<Seed> {
     vec![Seed { set, target, events }]
 }
 
-fn server(name: &str, domain: &str, member: bool, objects: Objects) -> DesiredServer {
+/// A leaf is its own domain, a member has the cluster's.
+fn server(name: &str, domain: &str, objects: Objects) -> DesiredServer {
     let loopback = ([127, 0, 0, 1], 0).into();
     DesiredServer {
         machine: MachineName::parse(name).unwrap(),
@@ -55,14 +58,14 @@ fn server(name: &str, domain: &str, member: bool, objects: Objects) -> DesiredSe
         listen: loopback,
         monitor: loopback,
         domain: domain.into(),
-        member,
+        member: name != domain,
         objects,
         processes: vec![],
     }
 }
 
 pub fn leaf(name: &str, objects: Objects) -> DesiredServer {
-    server(name, name, false, objects)
+    server(name, name, objects)
 }
 
 /// Leaves, and a cluster as (name, member, objects).
@@ -70,7 +73,7 @@ pub fn desired(leaves: Vec<DesiredServer>, cluster: Option<(&str, &str, Objects)
     let mut servers: BTreeMap<_, _> = leaves.into_iter().map(|server| (server.machine.clone(), server)).collect();
     let mut desired = Desired::default();
     if let Some((name, member, objects)) = cluster {
-        let member = server(member, name, true, Objects::default());
+        let member = server(member, name, Objects::default());
         desired.cluster_members.push(member.machine.clone());
         servers.insert(member.machine.clone(), member);
         desired.cluster = Some(objects);
@@ -81,7 +84,13 @@ pub fn desired(leaves: Vec<DesiredServer>, cluster: Option<(&str, &str, Objects)
 
 /// Every field away from what serde leaves out.
 pub fn full_stream() -> StreamConfig {
-    let source = StreamSource { name: "O".into(), opt_start_seq: 0, filter_subject: String::new(), subject_transforms: vec![], external: None };
+    let source = StreamSource {
+        name: "O".into(),
+        opt_start_seq: 0,
+        filter_subject: String::new(),
+        subject_transforms: vec![],
+        external: None,
+    };
     StreamConfig {
         description: Some("d".into()),
         discard_new_per_subject: true,

@@ -3,6 +3,7 @@
 use leafwright::host::jetstream::JetStream;
 use leafwright::host::monitor;
 use serde_json::{Value, json};
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -42,7 +43,7 @@ impl Server {
     pub async fn start(domain: &str) -> Self {
         for _ in 0..5 {
             let ports = free_ports(2);
-            let server = Self::spawn(domain, domain, ports[0], ports[1], json!({}));
+            let mut server = Self::spawn(domain, domain, [ports[0], ports[1]], json!({}));
             if server.is_up().await {
                 return server;
             }
@@ -50,14 +51,14 @@ impl Server {
         panic!("nats-server does not start; its log is printed above");
     }
 
-    fn spawn(name: &str, domain: &str, port: u16, monitor: u16, more: Value) -> Self {
+    fn spawn(name: &str, domain: &str, [port, monitor]: [u16; 2], more: Value) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("jetstream");
         let mut config = json!({
             "server_name": name,
             "listen": loopback(port).to_string(),
             "http": loopback(monitor).to_string(),
-            "jetstream": { "domain": domain, "store_dir": store, "max_mem": "64MB", "max_file": "1GB" },
+            "jetstream": { "domain": domain, "store_dir": store, "max_mem": 64 << 20, "max_file": 1_i64 << 30 },
         });
         config.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
         let file = directory.path().join("nats-server.json");
@@ -66,9 +67,9 @@ impl Server {
         Self { child, directory, listen: loopback(port), monitor: loopback(monitor), domain: domain.to_owned() }
     }
 
-    async fn is_up(&self) -> bool {
+    async fn is_up(&mut self) -> bool {
         let since = Instant::now();
-        while since.elapsed() < DEADLINE / 3 {
+        while since.elapsed() < DEADLINE && self.child.try_wait().is_ok_and(|exit| exit.is_none()) {
             if monitor::healthz(self.monitor).await.is_ok_and(|health| health.status == "ok") {
                 return true;
             }
@@ -110,7 +111,8 @@ impl Server {
 fn run(config: &Path, log: &Path) -> Child {
     let program = std::env::var_os("LEAFWRIGHT_NATS_SERVER").unwrap_or_else(|| "nats-server".into());
     let mut command = Command::new(program);
-    command.arg("-c").arg(config).arg("-l").arg(log).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg("-c").arg(config).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(File::options().append(true).create(true).open(log).unwrap());
     command.spawn().expect("nats-server must be on PATH")
 }
 
@@ -124,8 +126,9 @@ impl Cluster {
         let ports = free_ports(9);
         let routes: Vec<_> = ports[6..].iter().map(|port| format!("nats://{}", loopback(*port))).collect();
         let member = |n: usize| {
-            let cluster = json!({ "cluster": { "name": name, "listen": loopback(ports[6 + n]).to_string(), "routes": routes } });
-            Server::spawn(&format!("{name}-{n}"), name, ports[n], ports[3 + n], cluster)
+            let cluster =
+                json!({ "cluster": { "name": name, "listen": loopback(ports[6 + n]).to_string(), "routes": routes } });
+            Server::spawn(&format!("{name}-{n}"), name, [ports[n], ports[3 + n]], cluster)
         };
         let cluster = Self { members: (0..3).map(member).collect() };
         cluster.wait_for_quorum().await;
@@ -142,7 +145,9 @@ impl Cluster {
                     Ok(jsz) => jsz.meta_cluster.is_some_and(|meta| !meta.leader.is_empty() && meta.cluster_size == 3),
                     Err(_) => false,
                 };
-                ready += usize::from(leader && monitor::healthz(member.monitor).await.is_ok_and(|health| health.status == "ok"));
+                ready += usize::from(
+                    leader && monitor::healthz(member.monitor).await.is_ok_and(|health| health.status == "ok"),
+                );
             }
             if ready == self.members.len() {
                 return;

@@ -110,12 +110,18 @@ fn machine(sources: &mut Sources, text: &str, part: Part, options: Options) -> M
         modules: vec![name!("leaf")],
         options,
         templates: Arc::default(),
-        origins: Origins { places: Arc::default(), fallback: Some(origin) },
+        origins: Origins { fallback: Some(origin), ..Origins::default() },
         origin,
     }
 }
 
-fn message(sources: &mut Sources, text: &str, kind: MessageKind, ends: (&[&str], &[&str]), outcomes: &[&str]) -> Message {
+fn message(
+    sources: &mut Sources,
+    text: &str,
+    kind: MessageKind,
+    ends: (&[&str], &[&str]),
+    outcomes: &[&str],
+) -> Message {
     Message {
         name: name!(text),
         kind,
@@ -141,7 +147,11 @@ fn contract(sources: &mut Sources, text: &str, sends: &[&str], receives: &[&str]
 }
 
 fn event(set: &str, number: usize, origin: Span) -> SeedEvent {
-    let headers = [("ce-id", format!("{set}-{number}")), ("ce-specversion", "1.0".to_owned()), ("content-type", "application/json".to_owned())];
+    let headers = [
+        ("ce-id", format!("{set}-{number}")),
+        ("ce-specversion", "1.0".to_owned()),
+        ("content-type", "application/json".to_owned()),
+    ];
     SeedEvent {
         id: format!("{set}-{number}").into(),
         subject: name!("evt.meadow.todos.added"),
@@ -187,7 +197,12 @@ fn leaves(sources: &mut Sources) -> Vec<Machine> {
     desk.options.users.insert("ada".to_owned(), User { person: name!("ada") });
     desk.options.files.insert(
         "/etc/motd".to_owned(),
-        File { text: None, template: Some("motd.tera".to_owned()), values: BTreeMap::from([("day".to_owned(), "one".into())]), mode: "0644".to_owned() },
+        File {
+            text: None,
+            template: Some("motd.tera".to_owned()),
+            values: BTreeMap::from([("day".to_owned(), "one".into())]),
+            mode: "0644".to_owned(),
+        },
     );
     desk.templates = Arc::new(BTreeMap::from([("motd.tera".into(), "{{ machine.name }}, day {{ day }}\n".into())]));
     vec![desk, office, thermo, web]
@@ -214,7 +229,13 @@ fn cluster(sources: &mut Sources) -> Cluster {
         name: name!("hub"),
         members: vec![name!("oak"), name!("ash"), name!("elm")],
         options: ClusterOptions {
-            event_store: Aggregate { shards: 1, copies: 4, replicas: 3, keepers: vec![name!("office")], max_bytes: ByteSize::bytes(128 << 20) },
+            event_store: Aggregate {
+                shards: 1,
+                copies: 4,
+                replicas: 3,
+                keepers: vec![name!("office")],
+                max_bytes: ByteSize::bytes(128 << 20),
+            },
             commands: Commands {
                 replicas: 3,
                 max_bytes: ByteSize::bytes(32 << 20),
@@ -225,7 +246,7 @@ fn cluster(sources: &mut Sources) -> Cluster {
             streams: BTreeMap::new(),
             buckets: BTreeMap::new(),
         },
-        origins: Origins { places: Arc::default(), fallback: Some(origin) },
+        origins: Origins { fallback: Some(origin), ..Origins::default() },
         origin,
     }
 }
@@ -253,11 +274,26 @@ pub fn meadow() -> Fixture {
     }
     machines.sort_by(|a, b| a.name.cmp(&b.name));
     let ada = Person { name: name!("ada"), nkey: None, roles: vec![name!("reader")], ssh: vec![], origin };
-    let reader = Role { name: name!("reader"), publish: vec![name!("qry.meadow.>")], subscribe: vec![name!("evt.meadow.>")] };
+    let reader = Role {
+        name: name!("reader"),
+        publish: vec![name!("qry.meadow.>")],
+        subscribe: vec![name!("evt.meadow.>")],
+        origin,
+    };
     let services = [
         contract(&mut sources, "thermometer", &["thermometer.measured"], &[]),
-        contract(&mut sources, "todos", &["todos.added", "todos.add-refused"], &["todos.add", "todos.list", "todos.added"]),
-        contract(&mut sources, "web", &["todos.add", "todos.list"], &["todos.added", "todos.add-refused", "thermometer.measured"]),
+        contract(
+            &mut sources,
+            "todos",
+            &["todos.added", "todos.add-refused"],
+            &["todos.add", "todos.list", "todos.added"],
+        ),
+        contract(
+            &mut sources,
+            "web",
+            &["todos.add", "todos.list"],
+            &["todos.added", "todos.add-refused", "thermometer.measured"],
+        ),
     ];
     let domain = Domain {
         name: name!("meadow"),
@@ -271,7 +307,11 @@ pub fn meadow() -> Fixture {
         roles: BTreeMap::from([(name!("reader"), reader)]),
         events: BTreeMap::from([event_set(&mut sources, "todos", 12), event_set(&mut sources, "people", 3)]),
         domain_events: vec![name!("people")],
-        spaces: Spaces { commands: name!("cmd.meadow.>"), queries: name!("qry.meadow.>"), events: name!("evt.meadow.>") },
+        spaces: Spaces {
+            commands: name!("cmd.meadow.>"),
+            queries: name!("qry.meadow.>"),
+            events: name!("evt.meadow.>"),
+        },
         origin,
     };
     Fixture { domain, sources }

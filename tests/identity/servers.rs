@@ -17,8 +17,7 @@ pub fn free_port() -> u16 {
 
 pub struct Server {
     child: Child,
-    pub port: u16,
-    pub log: PathBuf,
+    log: PathBuf,
 }
 
 impl Drop for Server {
@@ -45,7 +44,7 @@ pub fn start(dir: &Path, name: &str, port: u16, config: &Value) -> Server {
         .stderr(Stdio::from(out))
         .spawn()
         .expect("nats-server is needed for this test: see README");
-    let mut server = Server { child, port, log };
+    let mut server = Server { child, log };
     let started = Instant::now();
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         let gone = server.child.try_wait().unwrap();
@@ -55,7 +54,7 @@ pub fn start(dir: &Path, name: &str, port: u16, config: &Value) -> Server {
     server
 }
 
-pub fn tail(log: &Path) -> String {
+fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().rev().take(15).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")

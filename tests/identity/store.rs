@@ -1,10 +1,12 @@
 //! The key store and what `provision` makes with it.
 
 use leafwright::host::keys::{KeyId, KeyStore, Secret, put_secret};
-use leafwright::host::provision;
+use leafwright::diag::Sources;
+use leafwright::host::{identity_files, provision};
 use leafwright::identity::jwt::Signer;
-use leafwright::identity::{ConnectionType, UserId, Wanted, sets};
+use leafwright::identity::{ConnectionType, PublicIdentity, UserId, Wanted, files, from_declared, sets};
 use leafwright::name::{AccountName, DomainName, MachineName};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -148,4 +150,48 @@ fn a_store_of_another_domain_is_refused() {
     let refused = provision(&KeyStore::create(&other).unwrap(), &wanted(), Some(&first), now).unwrap_err().to_string();
     assert!(refused.contains("is not this domain's"), "{refused}");
     assert!(every_file(&other).is_empty(), "nothing was made in it");
+}
+
+fn read_back(files: &BTreeMap<String, String>) -> leafwright::diag::Checked<PublicIdentity> {
+    let mut sources = Sources::default();
+    sources.add("domain.toml", "name = \"meadow\"\ndns = \"meadow.example\"\n");
+    for (path, text) in files {
+        sources.add(format!("identity/{path}"), text.clone());
+    }
+    let declared = leafwright::declare::all(&sources).value.unwrap();
+    from_declared(&declared.identity.unwrap())
+}
+
+#[test]
+fn what_is_written_reads_back_and_a_strange_jwt_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = OffsetDateTime::now_utc();
+    let store = |name: &str| KeyStore::create(&dir.path().join(name)).unwrap();
+    let identity = provision(&store("mine"), &wanted(), None, now).unwrap();
+    let mut files = files(&identity);
+    assert_eq!(read_back(&files).value.as_ref(), Some(&identity));
+
+    let other = provision(&store("other"), &wanted(), None, now).unwrap();
+    let leaf = "machines/thermo/leaf.jwt";
+    files.insert(leaf.to_owned(), leafwright::identity::files(&other)[leaf].clone());
+    let read = read_back(&files);
+    assert!(read.value.is_none());
+    assert_eq!(read.report.diagnostics.len(), 1);
+    assert!(read.report.diagnostics[0].message.starts_with("`identity/machines/thermo/leaf.jwt` cannot be believed"));
+}
+
+#[test]
+fn the_folder_follows_the_identity_and_keeps_the_notes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, folder) = (KeyStore::create(&dir.path().join("keys")).unwrap(), dir.path().join("identity"));
+    let mut wanted = wanted();
+    let first = provision(&store, &wanted, None, OffsetDateTime::now_utc()).unwrap();
+    assert!(identity_files::write(&folder, &first).unwrap().contains(&"machines/thermo/leaf.jwt".to_owned()));
+    assert_eq!(identity_files::write(&folder, &first).unwrap(), [""; 0]);
+    fs::write(folder.join("README.md"), "ours").unwrap();
+    wanted.users.remove(&UserId::Leaf(machine("thermo")));
+    let second = provision(&store, &wanted, &first, OffsetDateTime::now_utc()).unwrap();
+    let changed = identity_files::write(&folder, &second).unwrap();
+    assert_eq!(changed, ["identity.toml", "machines/thermo/leaf.jwt"]);
+    assert!(!folder.join("machines").exists() && folder.join("README.md").exists());
 }

@@ -2,7 +2,7 @@
 
 use super::servers::{Servers, create, seed_stream};
 use super::{API, complete};
-use leafwright::seed::{self, synthetic};
+use leafwright::seed::{self, Door, synthetic};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -19,7 +19,9 @@ fn the_seeder_that_is_killed() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = super::servers::connect(&urls).await;
-        seed::load(&client, API, &seed, |progress| println!("\nstored {}", progress.stored)).await.unwrap();
+        let addresses = urls.split(',').map(|url| url.trim_start_matches("nats://").parse().unwrap()).collect();
+        let door = Door { addresses, login: None };
+        seed::load_through(&door, &client, API, &seed, |progress| println!("\nstored {}", progress.stored)).await.unwrap();
     });
 }
 

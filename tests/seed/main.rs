@@ -5,6 +5,9 @@ mod servers;
 
 use leafwright::compile::Seed;
 use leafwright::seed::{self, Depth, SeedError, synthetic};
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
 use servers::{Servers, Sync, create, seed_stream};
 
 const API: &str = "$JS.API";
@@ -19,6 +22,11 @@ fn servers(count: usize) -> Servers {
 
 async fn load(client: &async_nats::Client, seed: &Seed) -> Result<seed::Loaded, SeedError> {
     seed::load(client, API, seed, |_| ()).await
+}
+
+/// The same over a connection of the seeder's own.
+async fn load_through(servers: &Servers, client: &async_nats::Client, seed: &Seed) -> Result<seed::Loaded, SeedError> {
+    seed::load_through(&servers.door(), client, API, seed, |_| ()).await
 }
 
 /// What the stream holds is the set: count, order and content.
@@ -40,8 +48,10 @@ async fn a_set_is_loaded_once_and_then_never_again_and_grows_at_its_end() {
     assert_eq!((again.before, again.added), (2_500, 0));
     let grown = load(&client, &of(2_501)).await.unwrap();
     assert_eq!((grown.before, grown.added), (2_500, 1));
-    complete(&client, &of(2_501)).await;
-    assert_eq!(load(&client, &of(0)).await.unwrap_err().to_string(), "stream `SEED` holds 2501 events and the set has 0; an event set only grows");
+    let through = load_through(&servers, &client, &of(4_000)).await.unwrap();
+    assert_eq!((through.before, through.added, through.resyncs), (2_501, 1_499, 0));
+    complete(&client, &of(4_000)).await;
+    assert_eq!(load(&client, &of(0)).await.unwrap_err().to_string(), "stream `SEED` holds 4000 events and the set has 0; an event set only grows");
 }
 
 #[tokio::test]
@@ -104,29 +114,50 @@ async fn two_seeders_at_once_store_one_set() {
         let (one, two) = (servers.client().await, servers.client().await);
         create(&one, seed_stream("SEED", servers.members.len())).await;
         let seed = of(20_000);
-        let (first, second) = tokio::join!(load(&one, &seed), load(&two, &seed));
+        let (first, second) = tokio::join!(load(&one, &seed), load_through(&servers, &two, &seed));
         first.unwrap();
         second.unwrap();
         complete(&one, &seed).await;
     }
 }
 
+/// Loads in the background, each way; tells how far it is.
+fn loading(servers: &Servers, client: &async_nats::Client, seed: &Arc<Seed>, way: Way) -> (JoinHandle<seed::Loaded>, UnboundedReceiver<u64>) {
+    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    let (client, seed, door) = (client.clone(), seed.clone(), servers.door());
+    let progress = move |progress: seed::Progress| {
+        let _ = tell.send(progress.stored);
+    };
+    let load = tokio::spawn(async move {
+        match way {
+            Way::Client => seed::load(&client, API, &seed, progress).await.unwrap(),
+            Way::Door => seed::load_through(&door, &client, API, &seed, progress).await.unwrap(),
+        }
+    });
+    (load, told)
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    Client,
+    Door,
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_that_loses_its_leader_is_loaded_once() {
-    let mut servers = servers(3);
-    let client = servers.client().await;
-    create(&client, seed_stream("SEED", 3)).await;
-    let seed = std::sync::Arc::new(of(30_000));
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let (loading, set) = (client.clone(), seed.clone());
-    let load = tokio::spawn(async move { seed::load(&loading, API, &set, |progress| { let _ = tell.send(progress.stored); }).await });
-    while told.recv().await.is_some_and(|stored| stored < 5_000) {}
-    let leader = leader(&client).await;
-    servers.members[leader].kill();
-    let loaded = load.await.unwrap().unwrap();
-    servers.members[leader].start();
-    assert_eq!(loaded.total, 30_000);
-    complete(&client, &seed).await;
+    for way in [Way::Client, Way::Door] {
+        let mut servers = servers(3);
+        let client = servers.client().await;
+        create(&client, seed_stream("SEED", 3)).await;
+        let seed = Arc::new(of(30_000));
+        let (load, mut told) = loading(&servers, &client, &seed, way);
+        while told.recv().await.is_some_and(|stored| stored < 5_000) {}
+        let leader = leader(&client).await;
+        servers.members[leader].kill();
+        assert_eq!(load.await.unwrap().total, 30_000);
+        servers.members[leader].start();
+        complete(&client, &seed).await;
+    }
 }
 
 /// The number of the member that leads the stream.
@@ -138,18 +169,18 @@ async fn leader(client: &async_nats::Client) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_and_comes_back_is_loaded_once() {
-    let mut servers = servers(1);
-    let client = servers.client().await;
-    create(&client, seed_stream("SEED", 1)).await;
-    let seed = std::sync::Arc::new(of(30_000));
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let (loading, set) = (client.clone(), seed.clone());
-    let load = tokio::spawn(async move { seed::load(&loading, API, &set, |progress| { let _ = tell.send(progress.stored); }).await });
-    for at in [5_000, 15_000] {
-        while told.recv().await.is_some_and(|stored| stored < at) {}
-        servers.members[0].kill();
-        servers.members[0].start();
+    for way in [Way::Client, Way::Door] {
+        let mut servers = servers(1);
+        let client = servers.client().await;
+        create(&client, seed_stream("SEED", 1)).await;
+        let seed = Arc::new(of(30_000));
+        let (load, mut told) = loading(&servers, &client, &seed, way);
+        for at in [5_000, 15_000] {
+            while told.recv().await.is_some_and(|stored| stored < at) {}
+            servers.members[0].kill();
+            servers.members[0].start();
+        }
+        assert_eq!(load.await.unwrap().total, 30_000);
+        complete(&client, &seed).await;
     }
-    assert_eq!(load.await.unwrap().unwrap().total, 30_000);
-    complete(&client, &seed).await;
 }

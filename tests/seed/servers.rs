@@ -88,6 +88,12 @@ impl Servers {
         Self { _dir: dir, members }
     }
 
+    /// All members, for a connection of the seeder's own.
+    pub fn door(&self) -> leafwright::seed::Door {
+        let address = |member: &Server| std::net::SocketAddr::from(([127, 0, 0, 1], member.port));
+        leafwright::seed::Door { addresses: self.members.iter().map(address).collect(), login: None }
+    }
+
     /// A connection that may roam over all members, made as soon as one is there.
     pub async fn client(&self) -> async_nats::Client {
         connect(&self.members.iter().map(Server::url).collect::<Vec<_>>().join(",")).await

@@ -6,7 +6,7 @@
 mod claims;
 mod read;
 
-pub use read::{Claims, Fault, Kind, read, read_user_of, read_account_of, read_operator};
+pub use read::{Claims, Fault, Kind, read, read_account_of, read_again, read_operator, read_user_of};
 
 use super::permissions::{ConnectionType, Permissions};
 use crate::name::NKeyPublic;

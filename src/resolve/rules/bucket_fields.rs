@@ -8,12 +8,8 @@ use crate::resolve::model::{Bucket, BucketKind, Domain};
 
 const CODE: Code = Code(309);
 
-pub const RULE: Rule = Rule {
-    code: CODE,
-    name: "bucket-fields",
-    title: "a bucket cannot be so",
-    check: Check::Holder(check),
-};
+pub const RULE: Rule =
+    Rule { code: CODE, name: "bucket-fields", title: "a bucket cannot be so", check: Check::Holder(check) };
 
 pub const ROWS: &[Row<Bucket>] = &[
     Row {
@@ -77,9 +73,13 @@ mod cases {
     #[test]
     fn every_row_has_a_case_that_breaks_it_alone() {
         let good = super::super::fixture::bucket();
-        let broken = |bucket: &Bucket| ROWS.iter().filter(|row| (row.wrong)(bucket)).map(|row| row.name).collect::<Vec<_>>();
+        let broken =
+            |bucket: &Bucket| ROWS.iter().filter(|row| (row.wrong)(bucket)).map(|row| row.name).collect::<Vec<_>>();
         assert_eq!(broken(&good), Vec::<&str>::new());
-        assert_eq!(CASES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ROWS.iter().map(|row| row.name).collect::<Vec<_>>());
+        assert_eq!(
+            CASES.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ROWS.iter().map(|row| row.name).collect::<Vec<_>>()
+        );
         for (name, change) in CASES {
             let mut bucket = good.clone();
             change(&mut bucket);

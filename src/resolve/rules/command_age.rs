@@ -25,13 +25,23 @@ fn check(domain: &Domain, report: &mut Report) {
     let holder = Holder::Cluster(cluster);
     let commands = &cluster.options.commands;
     if length(commands.ack_wait) >= length(commands.max_age) {
-        let says = format!("a service may work on a command for {}, and it is forgotten after {}", commands.ack_wait, commands.max_age);
+        let says = format!(
+            "a service may work on a command for {}, and it is forgotten after {}",
+            commands.ack_wait, commands.max_age
+        );
         let finding = Diagnostic::error(CODE, holder.span("commands.ack_wait"), says);
-        report.push(finding.also(holder.span("commands.max_age"), "forgotten after").help("shorten `ack_wait`, or lengthen `max_age`"));
+        report.push(
+            finding
+                .also(holder.span("commands.max_age"), "forgotten after")
+                .help("shorten `ack_wait`, or lengthen `max_age`"),
+        );
     }
     if commands.max_deliver == 0 {
         let says = "a command that is delivered at most 0 times is delivered without end";
-        report.push(Diagnostic::error(CODE, holder.span("commands.max_deliver"), says).help("write `max_deliver = 5` or the like"));
+        report.push(
+            Diagnostic::error(CODE, holder.span("commands.max_deliver"), says)
+                .help("write `max_deliver = 5` or the like"),
+        );
     }
     for leaf in leaves(domain).filter(|leaf| leaf.options.event_store.enable) {
         let theirs = leaf.options.event_store.commands_max_age;

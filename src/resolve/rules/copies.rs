@@ -5,20 +5,16 @@
 
 use super::holder::{Holder, machine, members};
 use super::{Check, Rule};
+use crate::declare::nearest;
 use crate::diag::{Code, Diagnostic, Report};
 use crate::name::{MachineName, ZoneName};
-use crate::declare::nearest;
 use crate::resolve::model::{BucketKind, Domain, Part};
 use std::collections::{BTreeMap, BTreeSet};
 
 const CODE: Code = Code(312);
 
-pub const RULE: Rule = Rule {
-    code: CODE,
-    name: "copies",
-    title: "the copies that are wanted are not there",
-    check: Check::Domain(check),
-};
+pub const RULE: Rule =
+    Rule { code: CODE, name: "copies", title: "the copies that are wanted are not there", check: Check::Domain(check) };
 
 /// What is to be kept: a stream or bucket, or the event store.
 struct Wanted<'a> {
@@ -105,7 +101,8 @@ fn enough(wanted: &Wanted<'_>, report: &mut Report) {
     }
     if copies < wanted.replicas {
         let finding = refuse(format!("{copies} copies are fewer than the {} replicas", wanted.replicas));
-        return report.push(finding.help(format!("write `copies = {}`: the replicas and one keeper", wanted.replicas + 1)));
+        return report
+            .push(finding.help(format!("write `copies = {}`: the replicas and one keeper", wanted.replicas + 1)));
     }
     let distinct: BTreeSet<_> = wanted.keepers.iter().collect();
     let (needed, there) = (wanted.keepers_needed(), distinct.len());
@@ -114,11 +111,10 @@ fn enough(wanted: &Wanted<'_>, report: &mut Report) {
             0 | 1 => format!("{copies} copies of an unreplicated stream are {needed} keepers, and {there} are named"),
             many => format!("{copies} copies are {many} replicas and {needed} keepers, and {there} are named"),
         };
-        report.push(
-            refuse(says)
-                .also(wanted.span("keepers"), "the keepers")
-                .help(format!("name {} more leaves in `keepers`; a replica follows every purge, a keeper follows none", needed as usize - there)),
-        );
+        report.push(refuse(says).also(wanted.span("keepers"), "the keepers").help(format!(
+            "name {} more leaves in `keepers`; a replica follows every purge, a keeper follows none",
+            needed as usize - there
+        )));
     }
 }
 
@@ -133,7 +129,8 @@ fn keepers_are_leaves(wanted: &Wanted<'_>, domain: &Domain, report: &mut Report)
         match machine(domain, keeper) {
             None => {
                 let near = nearest(keeper.as_str(), domain.machines.iter().map(|m| m.name.as_str()));
-                let help = near.map_or_else(|| "name a leaf of this domain".to_owned(), |near| format!("there is `{near}`"));
+                let help =
+                    near.map_or_else(|| "name a leaf of this domain".to_owned(), |near| format!("there is `{near}`"));
                 report.push(refuse(format!("the keeper `{keeper}` is no machine of this domain"), help));
             }
             Some(found) if found.part == Part::Member => {
@@ -161,7 +158,11 @@ fn spread(wanted: &Wanted<'_>, domain: &Domain, report: &mut Report) {
 }
 
 /// A keeper is called `KEEP-<stream>`: two streams of one name have no room on one machine.
-fn one_name_once<'a>(wanted: Wanted<'a>, kept: &mut BTreeMap<(&'a MachineName, String), Wanted<'a>>, report: &mut Report) {
+fn one_name_once<'a>(
+    wanted: Wanted<'a>,
+    kept: &mut BTreeMap<(&'a MachineName, String), Wanted<'a>>,
+    report: &mut Report,
+) {
     for keeper in wanted.keepers {
         let key = (keeper, wanted.stream.clone());
         if let Some(first) = kept.get(&key).filter(|first| first.holder.name() != wanted.holder.name()) {

@@ -29,7 +29,8 @@ fn check(machine: &Machine, domain: &Domain, report: &mut Report) {
     for (name, service) in &machine.options.services {
         let sent = sends(service, domain).find(|message| kind(message, domain) != Some(MessageKind::Query));
         if let Some(message) = sent {
-            let says = format!("the service `{name}` sends `{message}`, and this machine has no event store to capture it");
+            let says =
+                format!("the service `{name}` sends `{message}`, and this machine has no event store to capture it");
             report.push(refuse(&format!("services.{name}"), says));
         }
     }

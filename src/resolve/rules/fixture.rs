@@ -185,7 +185,11 @@ pub fn meadow() -> Domain {
         roles: BTreeMap::new(),
         events: BTreeMap::new(),
         domain_events: vec![],
-        spaces: Spaces { commands: subject("cmd.meadow.>"), queries: subject("qry.meadow.>"), events: subject("evt.meadow.>") },
+        spaces: Spaces {
+            commands: subject("cmd.meadow.>"),
+            queries: subject("qry.meadow.>"),
+            events: subject("evt.meadow.>"),
+        },
         origin: at(0),
     }
 }

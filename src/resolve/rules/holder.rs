@@ -2,6 +2,7 @@
 //!
 //! Refuses: judging; it only finds.
 
+use super::event_capture::sends_commands;
 use crate::diag::Span;
 use crate::name::{BucketName, MachineName, StreamName};
 use crate::resolve::model::{Bucket, BucketKind, Cluster, Domain, Machine, Origins, Part, Stream};
@@ -115,12 +116,29 @@ impl<'a> Holder<'a> {
                     let set = rest.strip_prefix(machine.name.as_str()).and_then(|rest| rest.strip_prefix('-'));
                     machine.events.iter().any(|event| Some(event.as_str()) == set)
                 };
-                ((own("EVT-") || own("CMD-")) && machine.options.event_store.enable)
+                (own("EVT-") && machine.options.event_store.enable)
+                    || (own("CMD-") && sends_commands(machine, domain))
                     || name.strip_prefix("SEED-").is_some_and(seed)
+                    || name.strip_prefix("KEEP-").is_some_and(|kept| keeps(machine, kept, domain))
             }
             Holder::Machine(_) => false,
         }
     }
+}
+
+/// Is this machine a keeper of a stream of this name, wherever it is written?
+fn keeps(machine: &Machine, stream: &str, domain: &Domain) -> bool {
+    Holder::all(domain).any(|holder| {
+        let of = |keepers: &[MachineName]| keepers.contains(&machine.name);
+        let aggregate = match holder {
+            Holder::Cluster(cluster) => of(&cluster.options.event_store.keepers) && aggregate_index(stream).is_some(),
+            Holder::Machine(_) => false,
+        };
+        let bucket = stream.strip_prefix("KV_").or_else(|| stream.strip_prefix("OBJ_"));
+        aggregate
+            || holder.streams().get(stream).is_some_and(|stream| of(&stream.keepers))
+            || bucket.and_then(|bucket| holder.buckets().get(bucket)).is_some_and(|bucket| of(&bucket.keepers))
+    })
 }
 
 /// `EVT` → no index, `EVT-3` → 3; `None` for another name.

@@ -98,7 +98,10 @@ fn check(holder: Holder<'_>, _: &Domain, report: &mut Report) {
         let discard = format!("streams.{name}.discard");
         if stream.discard == Discard::Old && holder.wrote(&discard) {
             let says = "an immutable stream refuses new messages when it is full, it never discards old ones";
-            report.push(Diagnostic::error(CODE, holder.span(&discard), says).help("drop `discard`: `new` follows from `immutable`"));
+            report.push(
+                Diagnostic::error(CODE, holder.span(&discard), says)
+                    .help("drop `discard`: `new` follows from `immutable`"),
+            );
         }
     }
 }
@@ -128,9 +131,13 @@ mod cases {
         let mut good = super::super::fixture::stream("orders.>");
         good.immutable = true;
         good.max_bytes = Some(ByteSize::bytes(1 << 30));
-        let broken = |stream: &Stream| ROWS.iter().filter(|row| (row.wrong)(stream)).map(|row| row.name).collect::<Vec<_>>();
+        let broken =
+            |stream: &Stream| ROWS.iter().filter(|row| (row.wrong)(stream)).map(|row| row.name).collect::<Vec<_>>();
         assert_eq!(broken(&good), Vec::<&str>::new());
-        assert_eq!(CASES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ROWS.iter().map(|row| row.name).collect::<Vec<_>>());
+        assert_eq!(
+            CASES.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ROWS.iter().map(|row| row.name).collect::<Vec<_>>()
+        );
         for (name, change) in CASES {
             let mut stream = good.clone();
             change(&mut stream);

@@ -8,12 +8,8 @@ use std::net::SocketAddr;
 
 const CODE: Code = Code(303);
 
-pub const RULE: Rule = Rule {
-    code: CODE,
-    name: "loopback",
-    title: "a local port is open to the network",
-    check: Check::Machine(check),
-};
+pub const RULE: Rule =
+    Rule { code: CODE, name: "loopback", title: "a local port is open to the network", check: Check::Machine(check) };
 
 fn check(machine: &Machine, _: &Domain, report: &mut Report) {
     let leaf = &machine.options.leaf;

@@ -17,7 +17,9 @@ fn check(domain: &Domain, report: &mut Report) {
     for machine in &domain.machines {
         let refuse = |says: String| Diagnostic::error(CODE, machine.origin, says).help("rename the machine's file");
         if machine.name.as_str() == "domain" {
-            report.push(refuse("a machine cannot be called `domain`: the domain's own event sets go by that name".to_owned()));
+            report.push(refuse(
+                "a machine cannot be called `domain`: the domain's own event sets go by that name".to_owned(),
+            ));
         }
         if let Some(cluster) = domain.cluster.as_ref().filter(|cluster| cluster.name == machine.name) {
             let finding = refuse(format!("the machine `{}` has the name of the cluster", machine.name));

@@ -42,13 +42,23 @@ fn check(domain: &Domain, report: &mut Report) {
             );
         }
         if leaf.max_payload > leaf.max_pending {
-            let says = format!("a message of {} does not fit into the {} that may be pending", leaf.max_payload, leaf.max_pending);
+            let says = format!(
+                "a message of {} does not fit into the {} that may be pending",
+                leaf.max_payload, leaf.max_pending
+            );
             let help = format!("raise `leaf.max_pending` to at least {}", leaf.max_payload);
-            report.push(Diagnostic::error(CODE, place(), says).also(span(machine, "leaf.max_pending"), "pending at most").help(help));
+            report.push(
+                Diagnostic::error(CODE, place(), says)
+                    .also(span(machine, "leaf.max_pending"), "pending at most")
+                    .help(help),
+            );
         }
         if leaf.max_payload > LARGE {
             let says = format!("messages of {} are larger than nats-server advises", leaf.max_payload);
-            report.push(Diagnostic::warning(CODE, place(), says).help("write `max_payload = \"8MiB\"` or less, and keep larger things in an object bucket"));
+            report.push(
+                Diagnostic::warning(CODE, place(), says)
+                    .help("write `max_payload = \"8MiB\"` or less, and keep larger things in an object bucket"),
+            );
         }
     }
 }

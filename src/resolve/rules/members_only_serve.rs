@@ -27,15 +27,27 @@ fn check(machine: &Machine, domain: &Domain, report: &mut Report) {
     }
     for name in options.streams.keys() {
         let says = format!("the stream `{name}` is declared on a member, and its JetStream is the cluster's");
-        refuse(format!("streams.{name}"), says, format!("declare it as `{table}.streams.{name}]` in domain.toml, or on a leaf"));
+        refuse(
+            format!("streams.{name}"),
+            says,
+            format!("declare it as `{table}.streams.{name}]` in domain.toml, or on a leaf"),
+        );
     }
     for name in options.buckets.keys() {
         let says = format!("the bucket `{name}` is declared on a member, and its JetStream is the cluster's");
-        refuse(format!("buckets.{name}"), says, format!("declare it as `{table}.buckets.{name}]` in domain.toml, or on a leaf"));
+        refuse(
+            format!("buckets.{name}"),
+            says,
+            format!("declare it as `{table}.buckets.{name}]` in domain.toml, or on a leaf"),
+        );
     }
     if options.event_store.enable {
         let says = format!("`{}` is a member of the cluster and has an event store of its own", machine.name);
-        refuse("event_store.enable".to_owned(), says, format!("the cluster's event store is `{table}.event_store]`; take the module `event-store` away"));
+        refuse(
+            "event_store.enable".to_owned(),
+            says,
+            format!("the cluster's event store is `{table}.event_store]`; take the module `event-store` away"),
+        );
     }
     for set in &machine.events {
         let says = format!("the event set `{set}` is loaded on a member of the cluster");

@@ -130,20 +130,23 @@ fn of_domain(domain: &Domain) -> Report {
 }
 
 fn of_machines(domain: &Domain) -> Report {
-    let reports: Vec<Report> = domain.machines.par_chunks(256).map(|machines| {
-        let mut report = Report::default();
-        for machine in machines {
-            for rule in RULES {
-                match &rule.check {
-                    Check::Domain(_) => {}
-                    Check::Machine(check) => check(machine, domain, &mut report),
-                    Check::Holder(check) => check(Holder::Machine(machine), domain, &mut report),
+    let reports: Vec<Report> = domain
+        .machines
+        .par_chunks(256)
+        .map(|machines| {
+            let mut report = Report::default();
+            for machine in machines {
+                for rule in RULES {
+                    match &rule.check {
+                        Check::Domain(_) => {}
+                        Check::Machine(check) => check(machine, domain, &mut report),
+                        Check::Holder(check) => check(Holder::Machine(machine), domain, &mut report),
+                    }
                 }
             }
-        }
-        report
-    })
-    .collect();
+            report
+        })
+        .collect();
     joined(reports)
 }
 

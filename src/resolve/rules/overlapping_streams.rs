@@ -39,16 +39,26 @@ fn check(holder: Holder<'_>, domain: &Domain, report: &mut Report) {
 }
 
 /// On a leaf with an event store, and on the cluster, the domain's events and commands have their streams.
-fn captured_already(holder: Holder<'_>, domain: &Domain, name: &StreamName, subject: &SubjectPattern, report: &mut Report) {
+fn captured_already(
+    holder: Holder<'_>,
+    domain: &Domain,
+    name: &StreamName,
+    subject: &SubjectPattern,
+    report: &mut Report,
+) {
     let (events, commands) = match holder {
         Holder::Cluster(_) => ("EVT".to_owned(), "CMD".to_owned()),
-        Holder::Machine(machine) if machine.options.event_store.enable => (format!("EVT-{}", machine.name), format!("CMD-{}", machine.name)),
+        Holder::Machine(machine) if machine.options.event_store.enable => {
+            (format!("EVT-{}", machine.name), format!("CMD-{}", machine.name))
+        }
         Holder::Machine(_) => return,
     };
     for (space, store) in [(&domain.spaces.events, events), (&domain.spaces.commands, commands)] {
         if space.overlaps(subject) {
             let says = format!("`{subject}` of the stream `{name}` overlaps `{space}`, which `{store}` stores already");
-            let help = format!("write `sources = [{{ stream = \"{store}\", filter = \"{subject}\" }}]` in place of `subjects`");
+            let help = format!(
+                "write `sources = [{{ stream = \"{store}\", filter = \"{subject}\" }}]` in place of `subjects`"
+            );
             report.push(Diagnostic::error(CODE, holder.stream_span(name, "subjects"), says).help(help));
         }
     }

@@ -43,10 +43,14 @@ fn judge(machine: &Machine, domain: &Domain, report: &mut Report) {
             let says = format!("`{}` has the module `cluster` and is no member of the cluster", machine.name);
             let finding = Diagnostic::error(CODE, place, says);
             report.push(match &domain.cluster {
-                Some(cluster) => finding
-                    .also(cluster.origin, "its members are named here")
-                    .help(format!("add \"{}\" to `members` of `[clusters.{}]`, or use the module `leaf`", machine.name, cluster.name)),
-                None => finding.help(format!("write `[clusters.hub]` with `members = [\"{}\"]` in domain.toml, or use the module `leaf`", machine.name)),
+                Some(cluster) => finding.also(cluster.origin, "its members are named here").help(format!(
+                    "add \"{}\" to `members` of `[clusters.{}]`, or use the module `leaf`",
+                    machine.name, cluster.name
+                )),
+                None => finding.help(format!(
+                    "write `[clusters.hub]` with `members = [\"{}\"]` in domain.toml, or use the module `leaf`",
+                    machine.name
+                )),
             });
         }
         (Part::Leaf, false) if !has("leaf") => {

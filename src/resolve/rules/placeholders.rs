@@ -55,13 +55,17 @@ fn of_value(value: &Value, span: Span, report: &mut Report) {
 
 /// The whole value, not a part of it: `TODO` is one, `todo-list` is a name.
 fn is_placeholder(text: &str) -> bool {
-    const WORDS: [&str; 8] = ["changeme", "change-me", "change_me", "fixme", "tbd", "placeholder", "replaceme", "replace-me"];
+    const WORDS: [&str; 8] =
+        ["changeme", "change-me", "change_me", "fixme", "tbd", "placeholder", "replaceme", "replace-me"];
     let text = text.trim();
     if text.is_empty() || text.len() > 64 {
         return false;
     }
     let filler = text.len() >= 3 && text.bytes().all(|byte| byte.eq_ignore_ascii_case(&b'x'));
-    let bracketed = text.len() > 2 && text.starts_with('<') && text.ends_with('>') && !text[1..text.len() - 1].contains(['<', '>', '\n']);
+    let bracketed = text.len() > 2
+        && text.starts_with('<')
+        && text.ends_with('>')
+        && !text[1..text.len() - 1].contains(['<', '>', '\n']);
     text == "TODO" || filler || bracketed || WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 

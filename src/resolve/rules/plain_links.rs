@@ -23,8 +23,10 @@ fn check(machine: &Machine, domain: &Domain, report: &mut Report) {
         return;
     }
     if let Some(far) = members(domain).find(|member| member.zone != machine.zone) {
-        let says = format!("the link from the zone `{}` to `{}` in the zone `{}` is plain", machine.zone, far.name, far.zone);
-        let finding = Diagnostic::error(CODE, span(machine, path), says).also(far.origin, format!("`{}` is in the zone `{}`", far.name, far.zone));
+        let says =
+            format!("the link from the zone `{}` to `{}` in the zone `{}` is plain", machine.zone, far.name, far.zone);
+        let finding = Diagnostic::error(CODE, span(machine, path), says)
+            .also(far.origin, format!("`{}` is in the zone `{}`", far.name, far.zone));
         report.push(finding.help(format!("leave `{path}` out: `tls` is the default")));
     }
 }

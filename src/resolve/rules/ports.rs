@@ -31,7 +31,8 @@ impl std::fmt::Display for Path<'_> {
 
 fn check(machine: &Machine, _: &Domain, report: &mut Report) {
     let options = &machine.options;
-    let mut seen = vec![(options.leaf.listen, Path::Option("leaf.listen")), (options.leaf.monitor, Path::Option("leaf.monitor"))];
+    let mut seen =
+        vec![(options.leaf.listen, Path::Option("leaf.listen")), (options.leaf.monitor, Path::Option("leaf.monitor"))];
     if machine.part == Part::Member {
         seen.push((options.cluster.listen, Path::Option("cluster.listen")));
         seen.push((options.cluster.leafnodes, Path::Option("cluster.leafnodes")));
@@ -40,9 +41,11 @@ fn check(machine: &Machine, _: &Domain, report: &mut Report) {
         for (port, listen) in &service.listen {
             seen.push((listen.address, Path::Service(name.as_str(), port)));
             if service.instances > 1 {
-                let says = format!("{} instances of `{name}` cannot all listen on {}", service.instances, listen.address);
+                let says =
+                    format!("{} instances of `{name}` cannot all listen on {}", service.instances, listen.address);
                 let place = span(machine, &format!("services.{name}.instances"));
-                let finding = Diagnostic::error(CODE, place, says).also(span(machine, &seen[seen.len() - 1].1.to_string()), "one port");
+                let finding = Diagnostic::error(CODE, place, says)
+                    .also(span(machine, &seen[seen.len() - 1].1.to_string()), "one port");
                 report.push(finding.help("write `instances = 1`, or let them listen through NATS only"));
             }
         }
@@ -50,7 +53,8 @@ fn check(machine: &Machine, _: &Domain, report: &mut Report) {
     for (at, (address, path)) in seen.iter().enumerate() {
         let Some((_, first)) = seen[..at].iter().find(|(other, _)| clash(*address, *other)) else { continue };
         let says = format!("the port {} is taken by `{first}`", address.port());
-        let finding = Diagnostic::error(CODE, span(machine, &path.to_string()), says).also(span(machine, &first.to_string()), "taken here");
+        let finding = Diagnostic::error(CODE, span(machine, &path.to_string()), says)
+            .also(span(machine, &first.to_string()), "taken here");
         report.push(finding.help(format!("choose another port for `{path}`")));
     }
 }

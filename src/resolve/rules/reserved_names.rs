@@ -36,10 +36,16 @@ fn check(holder: Holder<'_>, domain: &Domain, report: &mut Report) {
         let text = name.as_str();
         let prefix = TAKEN.iter().find(|(prefix, _)| text.starts_with(prefix));
         if let Some((taken, whose)) = prefix.or_else(|| TAKEN_WHOLE.iter().find(|(whole, _)| text == *whole)) {
-            let finding = Diagnostic::error(CODE, holder.span(&format!("streams.{name}")), format!("`{taken}` is the name of {whose}"));
+            let finding = Diagnostic::error(
+                CODE,
+                holder.span(&format!("streams.{name}")),
+                format!("`{taken}` is the name of {whose}"),
+            );
             let rest = text.strip_prefix(taken).filter(|rest| !rest.is_empty());
             report.push(match (*taken, rest) {
-                ("KV_" | "OBJ_", Some(bucket)) => finding.help(format!("declare the bucket: `[{}.buckets.{bucket}]`", holder.table())),
+                ("KV_" | "OBJ_", Some(bucket)) => {
+                    finding.help(format!("declare the bucket: `[{}.buckets.{bucket}]`", holder.table()))
+                }
                 (_, Some(rest)) => finding.help(format!("call it `{}`", rest.to_uppercase())),
                 _ => finding.help(format!("call it after its content, such as `{}-ORDERS`", domain.account)),
             });
@@ -53,7 +59,8 @@ fn check(holder: Holder<'_>, domain: &Domain, report: &mut Report) {
 
 fn too_long(holder: Holder<'_>, path: &str, text: &str, report: &mut Report) {
     if text.len() > LONGEST {
-        let says = format!("this name has {} bytes, {LONGEST} are the most with the prefix of a keeper before it", text.len());
+        let says =
+            format!("this name has {} bytes, {LONGEST} are the most with the prefix of a keeper before it", text.len());
         report.push(Diagnostic::error(CODE, holder.span(path), says).help("shorten it"));
     }
 }

@@ -32,8 +32,11 @@ fn check(domain: &Domain, report: &mut Report) {
         for pattern in &role.publish {
             if let Some(what) = too_much(pattern) {
                 let says = format!("the role `{}` may {what}: it publishes `{pattern}`", role.name);
-                let help = format!("publish the domain's own subjects: `{}`, `{}`", domain.spaces.commands, domain.spaces.queries);
-                report.push(Diagnostic::error(CODE, domain.origin, says).help(help));
+                let help = format!(
+                    "publish the domain's own subjects: `{}`, `{}`",
+                    domain.spaces.commands, domain.spaces.queries
+                );
+                report.push(Diagnostic::error(CODE, role.origin, says).help(help));
             }
         }
     }
@@ -41,5 +44,5 @@ fn check(domain: &Domain, report: &mut Report) {
 
 fn too_much(pattern: &SubjectPattern) -> Option<&'static str> {
     let reaches = |subject: &&str| SubjectPattern::parse(subject).is_ok_and(|reserved| reserved.overlaps(pattern));
-    RESERVED.iter().find(|(_, subjects)| subjects.iter().any(|subject| reaches(&subject))).map(|(what, _)| *what)
+    RESERVED.iter().find(|(_, subjects)| subjects.iter().any(reaches)).map(|(what, _)| *what)
 }

@@ -45,7 +45,9 @@ pub fn secrets(sources: &Sources) -> Report {
                     continue;
                 }
                 let span = Span::new(*id, found.range);
-                report.push(Diagnostic::error(CODE, span, format!("{} stands in this file", found.what)).help(found.help));
+                report.push(
+                    Diagnostic::error(CODE, span, format!("{} stands in this file", found.what)).help(found.help),
+                );
             }
             report
         })
@@ -97,11 +99,19 @@ fn judge(text: &str, range: Range<usize>) -> Option<Found> {
         return Some(Found { what: seed(candidate), range, help });
     }
     if candidate.starts_with("eyJ") {
-        return Some(Found { what: TOKEN, range, help: "remove it and have it revoked; name the file that holds it as a secret reference" });
+        return Some(Found {
+            what: TOKEN,
+            range,
+            help: "remove it and have it revoked; name the file that holds it as a secret reference",
+        });
     }
     let what = if candidate.contains("PRIVATE KEY") { "a private key" } else { "a NATS credential" };
     let end = end_of_block(text, range.end);
-    Some(Found { what, range: range.start..end, help: "remove it and make a new one: what was in a file is known; name the file that holds it as a secret reference" })
+    Some(Found {
+        what,
+        range: range.start..end,
+        help: "remove it and make a new one: what was in a file is known; name the file that holds it as a secret reference",
+    })
 }
 
 fn seed(text: &str) -> &'static str {
@@ -128,7 +138,12 @@ mod tests {
 
     #[test]
     fn a_seed_is_known_by_its_checksum() {
-        for make in [nkeys::KeyPair::new_user, nkeys::KeyPair::new_account, nkeys::KeyPair::new_operator, nkeys::KeyPair::new_server] {
+        for make in [
+            nkeys::KeyPair::new_user,
+            nkeys::KeyPair::new_account,
+            nkeys::KeyPair::new_operator,
+            nkeys::KeyPair::new_server,
+        ] {
             let key = make();
             let seed = key.seed().unwrap();
             assert!(holds_secret(&format!("nkey = \"{seed}\"")).is_some());
@@ -144,7 +159,10 @@ mod tests {
         let (begin, end) = ("-----BEGIN", "-----END");
         let token = format!("eyJ{0}.{0}.{0}", "abcdefghijklmnop");
         let mut sources = Sources::default();
-        let pem = sources.add("a.toml", format!("k = '''\n{begin} EC PRIVATE KEY-----\nMHcC\u{e9}QEE\n{end} EC PRIVATE KEY-----\n'''\nx = 1\n"));
+        let pem = sources.add(
+            "a.toml",
+            format!("k = '''\n{begin} EC PRIVATE KEY-----\nMHcC\u{e9}QEE\n{end} EC PRIVATE KEY-----\n'''\nx = 1\n"),
+        );
         let jwt = sources.add("b.toml", format!("token = \"{token}\"\n"));
         let creds = sources.add("c.toml", format!("{begin} NATS USER JWT-----\nabc\n"));
         let public = sources.add("identity/account.jwt", token.clone());
@@ -161,7 +179,13 @@ mod tests {
 
     #[test]
     fn public_things_are_no_secrets() {
-        for text in ["-----BEGIN CERTIFICATE-----", "-----BEGIN PUBLIC KEY-----", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", "eyJ0.a.b", ""] {
+        for text in [
+            "-----BEGIN CERTIFICATE-----",
+            "-----BEGIN PUBLIC KEY-----",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI",
+            "eyJ0.a.b",
+            "",
+        ] {
             assert_eq!(holds_secret(text), None, "{text}");
         }
     }

@@ -29,14 +29,20 @@ fn check(domain: &Domain, report: &mut Report) {
         match &domain.cluster {
             Some(cluster) if machine.part == Part::Member => {
                 if leaf.domain != cluster.name.as_str() {
-                    let text = format!("the member `{}` is not in the cluster's JetStream domain `{}`", machine.name, cluster.name);
+                    let text = format!(
+                        "the member `{}` is not in the cluster's JetStream domain `{}`",
+                        machine.name, cluster.name
+                    );
                     let finding = Diagnostic::error(CODE, span(machine, "leaf.domain"), text);
-                    report.push(finding.help(format!("leave `leaf.domain` out, or write `domain = \"{}\"`", cluster.name)));
+                    report.push(
+                        finding.help(format!("leave `leaf.domain` out, or write `domain = \"{}\"`", cluster.name)),
+                    );
                 }
             }
             Some(cluster) if leaf.domain == cluster.name.as_str() => {
                 let text = format!("the JetStream domain `{}` is the cluster's", leaf.domain);
-                let finding = Diagnostic::error(CODE, span(machine, "leaf.domain"), text).also(cluster.origin, "the cluster of this name");
+                let finding = Diagnostic::error(CODE, span(machine, "leaf.domain"), text)
+                    .also(cluster.origin, "the cluster of this name");
                 report.push(finding.help(format!("leave `leaf.domain` out: it is `{}` then", machine.name)));
             }
             _ => twice(&mut domains, &leaf.domain, machine, ("leaf.domain", "JetStream domain"), report),
@@ -44,7 +50,13 @@ fn check(domain: &Domain, report: &mut Report) {
     }
 }
 
-fn twice<'a>(seen: &mut BTreeMap<&'a str, &'a Machine>, text: &'a str, machine: &'a Machine, what: (&str, &str), report: &mut Report) {
+fn twice<'a>(
+    seen: &mut BTreeMap<&'a str, &'a Machine>,
+    text: &'a str,
+    machine: &'a Machine,
+    what: (&str, &str),
+    report: &mut Report,
+) {
     let (path, noun) = what;
     let Some(first) = seen.get(text) else {
         seen.insert(text, machine);

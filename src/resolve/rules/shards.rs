@@ -8,12 +8,8 @@ use sha2::{Digest, Sha256};
 
 const CODE: Code = Code(407);
 
-pub const RULE: Rule = Rule {
-    code: CODE,
-    name: "shards",
-    title: "too many leaves for one aggregate",
-    check: Check::Domain(check),
-};
+pub const RULE: Rule =
+    Rule { code: CODE, name: "shards", title: "too many leaves for one aggregate", check: Check::Domain(check) };
 
 /// Sources of one stream: each is a consumer on a leaf and a place in the stream's state.
 pub const LEAVES_PER_SHARD: usize = 500;
@@ -22,9 +18,11 @@ fn check(domain: &Domain, report: &mut Report) {
     let Some(cluster) = &domain.cluster else { return };
     let holder = Holder::Cluster(cluster);
     let shards = cluster.options.event_store.shards;
-    let hashes: Vec<u64> = leaves(domain).filter(|leaf| leaf.options.event_store.enable).map(|leaf| hash(leaf.name.as_str())).collect();
+    let hashes: Vec<u64> =
+        leaves(domain).filter(|leaf| leaf.options.event_store.enable).map(|leaf| hash(leaf.name.as_str())).collect();
     if shards == 0 {
-        let finding = Diagnostic::error(CODE, holder.span("event_store.shards"), "an event store has at least one shard");
+        let finding =
+            Diagnostic::error(CODE, holder.span("event_store.shards"), "an event store has at least one shard");
         return report.push(finding.help("write `shards = 1`, or leave it out"));
     }
     let fullest = fullest(&hashes, shards);
@@ -33,7 +31,9 @@ fn check(domain: &Domain, report: &mut Report) {
         let enough = (least..).find(|shards| self::fullest(&hashes, *shards) <= LEAVES_PER_SHARD).unwrap_or(least);
         let says = format!("{fullest} leaves in one aggregate, {LEAVES_PER_SHARD} are the most");
         let finding = Diagnostic::error(CODE, holder.span("event_store.shards"), says);
-        report.push(finding.help(format!("write `shards = {enough}` in `[clusters.{}.settings.event_store]`", cluster.name)));
+        report.push(
+            finding.help(format!("write `shards = {enough}` in `[clusters.{}.settings.event_store]`", cluster.name)),
+        );
     }
 }
 

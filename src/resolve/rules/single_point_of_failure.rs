@@ -20,7 +20,9 @@ fn check(domain: &Domain, report: &mut Report) {
     let place = cluster.origins.of("members").unwrap_or(cluster.origin);
     if cluster.members.len() == 1 && domain.machines.len() > 1 {
         let says = format!("the cluster is `{}` alone: without it no message leaves its machine", cluster.members[0]);
-        return report.push(Diagnostic::warning(CODE, place, says).help("name three members, in three zones if there are as many"));
+        return report.push(
+            Diagnostic::warning(CODE, place, says).help("name three members, in three zones if there are as many"),
+        );
     }
     let theirs: BTreeSet<_> = members(domain).map(|member| &member.zone).collect();
     let zones: BTreeSet<_> = domain.machines.iter().map(|machine| &machine.zone).collect();

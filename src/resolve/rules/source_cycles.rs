@@ -54,7 +54,9 @@ fn nodes(domain: &Domain) -> Vec<Node<'_>> {
         let own = node.holder.domain();
         let sources = config.sources.iter().chain(&config.mirror);
         node.from = sources
-            .filter_map(|source| places.get(&(source.domain.as_deref().unwrap_or(own), source.stream.as_str())).copied())
+            .filter_map(|source| {
+                places.get(&(source.domain.as_deref().unwrap_or(own), source.stream.as_str())).copied()
+            })
             .collect();
     }
     nodes
@@ -93,6 +95,7 @@ fn finding(nodes: &[Node<'_>], circle: &[usize]) -> Diagnostic {
     names.push(name(&circle[0]));
     let says = format!("streams source each other in a circle: {}", names.join(" from "));
     let finding = Diagnostic::error(CODE, place(&circle[0]), says);
-    let finding = circle[1..].iter().fold(finding, |finding, at| finding.also(place(at), format!("{} is part of it", name(at))));
+    let finding =
+        circle[1..].iter().fold(finding, |finding, at| finding.also(place(at), format!("{} is part of it", name(at))));
     finding.help("take one of the sources away; a message comes round once and is stored again, without end")
 }

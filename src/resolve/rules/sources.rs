@@ -4,8 +4,8 @@
 
 use super::holder::Holder;
 use super::{Check, Rule};
-use crate::diag::{Code, Diagnostic, Report, Span};
 use crate::declare::nearest;
+use crate::diag::{Code, Diagnostic, Report, Span};
 use crate::resolve::model::{Domain, StreamSource};
 use std::collections::BTreeMap;
 
@@ -58,12 +58,18 @@ fn judge(
     if origin.has_stream(source.stream.as_str(), domain) {
         return;
     }
-    let finding = Diagnostic::error(CODE, span(), format!("there is no stream `{}` in the JetStream domain `{name}`", source.stream));
+    let finding = Diagnostic::error(
+        CODE,
+        span(),
+        format!("there is no stream `{}` in the JetStream domain `{name}`", source.stream),
+    );
     let elsewhere = holders.iter().find(|(_, other)| other.has_stream(source.stream.as_str(), domain));
     let near = nearest(source.stream.as_str(), origin.streams().keys().map(|stream| stream.as_str()));
     report.push(match (near, elsewhere) {
         (Some(near), _) => finding.help(format!("there is `{near}`")),
-        (None, Some((other, _))) => finding.help(format!("it is in the JetStream domain `{other}`: write `domain = \"{other}\"`")),
+        (None, Some((other, _))) => {
+            finding.help(format!("it is in the JetStream domain `{other}`: write `domain = \"{other}\"`"))
+        }
         (None, None) => finding.help(format!("declare it: `[{}.streams.{}]`", origin.table(), source.stream)),
     });
 }

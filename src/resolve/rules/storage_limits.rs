@@ -6,7 +6,7 @@ use super::event_capture::sends_commands;
 use super::holder::{Holder, members, span};
 use super::{Check, Rule};
 use crate::diag::{Code, Diagnostic, Report, Span};
-use crate::name::{ByteSize, MachineName};
+use crate::name::{BucketName, ByteSize, MachineName, StreamName};
 use crate::resolve::model::{Cluster, Domain, Machine, Part, Storage};
 use std::collections::BTreeMap;
 
@@ -19,18 +19,36 @@ pub const RULE: Rule = Rule {
     check: Check::Domain(check),
 };
 
+/// An option path, spelled out only where something is wrong with it.
+#[derive(Clone, Copy)]
+enum Path<'a> {
+    Option(&'static str),
+    Stream(&'a StreamName),
+    Bucket(&'a BucketName),
+}
+
+impl std::fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Path::Option(path) => f.write_str(path),
+            Path::Stream(name) => write!(f, "streams.{name}.max_bytes"),
+            Path::Bucket(name) => write!(f, "buckets.{name}.max_bytes"),
+        }
+    }
+}
+
 /// One stream's share: how much, of what, by which option.
 #[derive(Clone)]
 struct Share<'a> {
     holder: Holder<'a>,
-    path: String,
+    path: Path<'a>,
     storage: Storage,
     bytes: u64,
 }
 
 impl Share<'_> {
     fn span(&self) -> Span {
-        self.holder.span(&self.path)
+        self.holder.span(&self.path.to_string())
     }
 }
 
@@ -63,8 +81,9 @@ fn hardware(machine: &Machine, report: &mut Report) {
     let has = [(machine.hardware.disk, "disk"), (machine.hardware.memory, "memory")];
     for ((_, limit, path), (has, what)) in limits(machine).into_iter().zip(has) {
         if limit > has {
+            let (limit, has) = (near(limit.as_bytes()), near(has.as_bytes()));
             let says = format!("`{path}` is {limit}, and the hardware `{}` has {has} of {what}", machine.hardware.name);
-            let help = format!("write {} or less, or leave it out: it follows from the hardware", ByteSize::bytes(has.as_bytes() / 2));
+            let help = format!("leave `{path}` out: it follows from the hardware");
             report.push(Diagnostic::error(CODE, span(machine, path), says).help(help));
         }
     }
@@ -72,11 +91,13 @@ fn hardware(machine: &Machine, report: &mut Report) {
 
 fn declared(holder: Holder<'_>) -> impl Iterator<Item = (Share<'_>, &[MachineName], u32)> {
     let streams = holder.streams().iter().filter_map(move |(name, stream)| {
-        let share = Share { holder, path: format!("streams.{name}.max_bytes"), storage: stream.storage, bytes: stream.max_bytes?.as_bytes() };
+        let share =
+            Share { holder, path: Path::Stream(name), storage: stream.storage, bytes: stream.max_bytes?.as_bytes() };
         Some((share, &stream.keepers[..], stream.replicas))
     });
     let buckets = holder.buckets().iter().filter_map(move |(name, bucket)| {
-        let share = Share { holder, path: format!("buckets.{name}.max_bytes"), storage: bucket.storage, bytes: bucket.max_bytes?.as_bytes() };
+        let share =
+            Share { holder, path: Path::Bucket(name), storage: bucket.storage, bytes: bucket.max_bytes?.as_bytes() };
         Some((share, &bucket.keepers[..], bucket.replicas))
     });
     streams.chain(buckets)
@@ -85,7 +106,12 @@ fn declared(holder: Holder<'_>) -> impl Iterator<Item = (Share<'_>, &[MachineNam
 fn shares_of_leaf<'a>(machine: &'a Machine, domain: &Domain) -> Vec<Share<'a>> {
     let holder = Holder::Machine(machine);
     let store = &machine.options.event_store;
-    let file = |path: &str, bytes: ByteSize| Share { holder, path: path.to_owned(), storage: Storage::File, bytes: bytes.as_bytes() };
+    let file = |path: &'static str, bytes: ByteSize| Share {
+        holder,
+        path: Path::Option(path),
+        storage: Storage::File,
+        bytes: bytes.as_bytes(),
+    };
     let mut shares: Vec<_> = declared(holder).map(|(share, _, _)| share).collect();
     if store.enable {
         shares.push(file("event_store.max_bytes", store.max_bytes));
@@ -114,7 +140,12 @@ fn keep<'a>(holder: Holder<'a>, kept: &mut BTreeMap<&'a MachineName, Vec<Share<'
 fn aggregate(cluster: &Cluster) -> Share<'_> {
     let store = &cluster.options.event_store;
     let bytes = store.max_bytes.as_bytes().saturating_mul(u64::from(store.shards.max(1)));
-    Share { holder: Holder::Cluster(cluster), path: "event_store.max_bytes".to_owned(), storage: Storage::File, bytes }
+    Share {
+        holder: Holder::Cluster(cluster),
+        path: Path::Option("event_store.max_bytes"),
+        storage: Storage::File,
+        bytes,
+    }
 }
 
 /// Each stream lies on as many members as it has replicas; on average a member has room for its part of all of them.
@@ -123,7 +154,7 @@ fn cluster_fits(cluster: &Cluster, domain: &Domain, report: &mut Report) {
     let options = &cluster.options;
     let commands = Share {
         holder,
-        path: "commands.max_bytes".to_owned(),
+        path: Path::Option("commands.max_bytes"),
         storage: Storage::File,
         bytes: options.commands.max_bytes.as_bytes(),
     };
@@ -131,7 +162,9 @@ fn cluster_fits(cluster: &Cluster, domain: &Domain, report: &mut Report) {
     shares.push(times(aggregate(cluster), options.event_store.replicas));
     shares.push(times(commands, options.commands.replicas));
     let smallest = |storage: Storage, path: &'static str| {
-        let room = |machine: &Machine| limits(machine).into_iter().find(|(kind, ..)| *kind == storage).map_or(0, |(_, limit, _)| limit.as_bytes());
+        let room = |machine: &Machine| {
+            limits(machine).into_iter().find(|(kind, ..)| *kind == storage).map_or(0, |(_, limit, _)| limit.as_bytes())
+        };
         members(domain).min_by_key(|machine| room(machine)).map(|machine| (room(machine), span(machine, path)))
     };
     for (storage, path) in [(Storage::File, "leaf.disk_max"), (Storage::Memory, "leaf.memory_max")] {
@@ -164,7 +197,7 @@ fn near(bytes: u64) -> String {
     const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match UNITS.iter().find(|(_, unit)| bytes >= *unit) {
         None => format!("{bytes}B"),
-        Some((name, unit)) if bytes % unit == 0 => format!("{}{name}", bytes / unit),
+        Some((name, unit)) if bytes.is_multiple_of(*unit) => format!("{}{name}", bytes / unit),
         Some((name, unit)) => format!("{}.{}{name}", bytes / unit, (bytes % unit) * 10 / unit),
     }
 }

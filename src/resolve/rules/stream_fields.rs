@@ -31,7 +31,10 @@ fn window_outlives_age(stream: &Stream) -> bool {
 }
 
 fn republishes_into_itself(stream: &Stream) -> bool {
-    stream.republish.as_ref().is_some_and(|republish| stream.subjects.iter().any(|own| own.overlaps(&republish.destination)))
+    stream
+        .republish
+        .as_ref()
+        .is_some_and(|republish| stream.subjects.iter().any(|own| own.overlaps(&republish.destination)))
 }
 
 pub const ROWS: &[Row<Stream>] = &[
@@ -341,9 +344,13 @@ pub mod cases {
     #[test]
     fn every_row_has_a_case_that_breaks_it_alone() {
         let good = super::super::fixture::stream("orders.>");
-        let broken = |stream: &Stream| ROWS.iter().filter(|row| (row.wrong)(stream)).map(|row| row.name).collect::<Vec<_>>();
+        let broken =
+            |stream: &Stream| ROWS.iter().filter(|row| (row.wrong)(stream)).map(|row| row.name).collect::<Vec<_>>();
         assert_eq!(broken(&good), Vec::<&str>::new());
-        assert_eq!(CASES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ROWS.iter().map(|row| row.name).collect::<Vec<_>>());
+        assert_eq!(
+            CASES.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ROWS.iter().map(|row| row.name).collect::<Vec<_>>()
+        );
         for (name, change) in CASES {
             let mut stream = good.clone();
             change(&mut stream);

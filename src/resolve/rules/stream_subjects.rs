@@ -69,7 +69,9 @@ mod tests {
     #[test]
     fn what_is_taken_is_refused_and_announcements_are_not() {
         let taken = |text: &str| judge(&SubjectPattern::parse(text).unwrap()).is_some();
-        for text in [">", "*.orders", "$JS.API.>", "$JSC.>", "$NRG.>", "$SYS.>", "$KV.a.>", "$O.a.>", "_INBOX.>", "seed.x.>"] {
+        for text in
+            [">", "*.orders", "$JS.API.>", "$JSC.>", "$NRG.>", "$SYS.>", "$KV.a.>", "$O.a.>", "_INBOX.>", "seed.x.>"]
+        {
             assert!(taken(text), "{text}");
         }
         for text in ["orders.>", "seeds.>", "$JS.EVENT.ADVISORY.>", "$SYS.ACCOUNT.A.>", "a.*.c"] {

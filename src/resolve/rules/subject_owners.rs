@@ -10,12 +10,8 @@ use std::collections::BTreeMap;
 
 const CODE: Code = Code(308);
 
-pub const RULE: Rule = Rule {
-    code: CODE,
-    name: "subject-owners",
-    title: "two machines capture one subject",
-    check: Check::Domain(check),
-};
+pub const RULE: Rule =
+    Rule { code: CODE, name: "subject-owners", title: "two machines capture one subject", check: Check::Domain(check) };
 
 #[derive(Clone, Copy)]
 struct Capture<'a> {
@@ -61,7 +57,10 @@ fn find<'a>(node: &Node<'a>, tokens: &[&str], holder: Holder<'_>) -> Option<Capt
     match *token {
         ">" => node.below.values().find_map(|below| any(below, holder)),
         "*" => node.below.values().find_map(|below| find(below, rest, holder)),
-        word => ["*", word].into_iter().filter_map(|token| node.below.get(token)).find_map(|below| find(below, rest, holder)),
+        word => ["*", word]
+            .into_iter()
+            .filter_map(|token| node.below.get(token))
+            .find_map(|below| find(below, rest, holder)),
     }
 }
 
@@ -80,7 +79,12 @@ fn insert<'a>(node: &mut Node<'a>, tokens: &[&'a str], capture: Capture<'a>) {
 }
 
 fn finding(first: Capture<'_>, second: Capture<'_>) -> Diagnostic {
-    let says = format!("`{}` is captured on `{}` and on `{}`, so it would be stored twice", second.subject, first.holder.name(), second.holder.name());
+    let says = format!(
+        "`{}` is captured on `{}` and on `{}`, so it would be stored twice",
+        second.subject,
+        first.holder.name(),
+        second.holder.name()
+    );
     Diagnostic::error(CODE, second.holder.stream_span(second.stream, "subjects"), says)
         .also(first.holder.stream_span(first.stream, "subjects"), format!("`{}` captures `{}` here", first.holder.name(), first.subject))
         .help("put the machine's name into the subject, as in `readings.${machine.name}.>`, or capture it in one place and use `sources` in the other")

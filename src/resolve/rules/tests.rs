@@ -130,7 +130,9 @@ const CASES: &[Case] = &[
         add_stream(d, "web", "a", Stream { retention: Retention::WorkQueue, ..stream("a.>") });
         add_cluster_stream(d, "b", sourcing("a", Some("web")));
     }),
-    ("work-queue-sources", |d| add_stream(d, "web", "a", Stream { retention: Retention::WorkQueue, ..sourcing("EVT", Some("hub")) })),
+    ("work-queue-sources", |d| {
+        add_stream(d, "web", "a", Stream { retention: Retention::WorkQueue, ..sourcing("EVT", Some("hub")) })
+    }),
     ("command-age", |d| on(d, "web", |m| m.options.event_store.commands_max_age = Duration::secs(8 * 86_400))),
     ("command-age", |d| on(d, "web", |m| m.options.event_store.commands_max_age = Duration::secs(0))),
     ("command-age", |d| cluster(d).options.commands.ack_wait = Duration::secs(8 * 86_400)),
@@ -207,15 +209,23 @@ const CASES: &[Case] = &[
     ("machine-names", |d| d.account = name(AccountName::parse, "SYS")),
     ("machine-names", |d| d.machines.insert(1, Arc::new(machine("domain", "home", Part::Leaf)))),
     ("roles", |d| {
-        let role = Role { name: name(RoleName::parse, "boss"), publish: vec![name(SubjectPattern::parse, ">")], subscribe: vec![] };
+        let role = Role {
+            name: name(RoleName::parse, "boss"),
+            publish: vec![name(SubjectPattern::parse, ">")],
+            subscribe: vec![],
+            origin: at(5),
+        };
         d.roles.insert(role.name.clone(), role);
     }),
 ];
 
 fn broken(domain: &Domain) -> Vec<&'static str> {
     let report = all(domain);
-    let mut names: Vec<_> =
-        report.diagnostics.iter().map(|found| RULES.iter().find(|rule| rule.code == found.code).unwrap().name).collect();
+    let mut names: Vec<_> = report
+        .diagnostics
+        .iter()
+        .map(|found| RULES.iter().find(|rule| rule.code == found.code).unwrap().name)
+        .collect();
     names.dedup();
     names
 }
@@ -224,6 +234,20 @@ fn broken(domain: &Domain) -> Vec<&'static str> {
 fn a_sound_domain_breaks_no_rule() {
     let report = all(&meadow());
     assert!(report.is_empty(), "{:#?}", report.diagnostics);
+}
+
+#[test]
+fn what_leafwright_makes_may_be_a_source() {
+    for (machine, stream, from) in [
+        ("web", "EVT", Some("hub")),
+        ("web", "CMD", Some("hub")),
+        ("web", "EVT-office", Some("office")),
+        ("office", "KEEP-EVT", None),
+    ] {
+        let mut domain = meadow();
+        add_stream(&mut domain, machine, "a", sourcing(stream, from));
+        assert_eq!(broken(&domain), Vec::<&str>::new(), "{stream}");
+    }
 }
 
 #[test]
@@ -249,7 +273,11 @@ fn findings_speak_as_findings_do() {
         let mut domain = meadow();
         change(&mut domain);
         for found in all(&domain).diagnostics {
-            assert!(!found.message.ends_with('.') && !found.message.starts_with(char::is_uppercase), "{rule}: {}", found.message);
+            assert!(
+                !found.message.ends_with('.') && !found.message.starts_with(char::is_uppercase),
+                "{rule}: {}",
+                found.message
+            );
             assert!(!found.help.is_empty(), "{rule} offers no way out: {}", found.message);
         }
     }
@@ -270,5 +298,11 @@ fn a_thousand_machines_report_the_same_on_any_number_of_threads() {
     let one = run(1);
     assert_eq!(one, run(2));
     assert_eq!(one.iter().filter(|found| found.severity == Severity::Warning).count(), 1000);
-    assert_eq!(one.iter().filter(|found| found.severity == Severity::Error).map(|found| found.message.clone()).collect::<Vec<_>>(), vec!["1003 leaves in one aggregate, 500 are the most"]);
+    assert_eq!(
+        one.iter()
+            .filter(|found| found.severity == Severity::Error)
+            .map(|found| found.message.clone())
+            .collect::<Vec<_>>(),
+        vec!["1003 leaves in one aggregate, 500 are the most"]
+    );
 }

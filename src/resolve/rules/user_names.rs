@@ -28,14 +28,24 @@ fn check(machine: &Machine, _: &Domain, report: &mut Report) {
     for (name, user) in &options.users {
         let path = format!("users.{name}");
         if let Err(fault) = ServiceName::parse(name) {
-            let finding = refuse(path, format!("the user `{name}` cannot be called so: {}", fault.message.replace("a service name", "a user name")));
+            let finding = refuse(
+                path,
+                format!(
+                    "the user `{name}` cannot be called so: {}",
+                    fault.message.replace("a service name", "a user name")
+                ),
+            );
             report.push(finding.help(format!("call it `{}`", user.person)));
         } else if name == PROVISIONER {
             let says = format!("`{PROVISIONER}` is the user by which Leafwright connects");
             report.push(refuse(path, says).help(format!("call it `{}`", user.person)));
         } else if options.services.contains_key(name.as_str()) {
             let finding = refuse(path, format!("the user `{name}` has the name of a service on this machine"));
-            report.push(finding.also(span(machine, &format!("services.{name}")), "the service").help("give one of them another name"));
+            report.push(
+                finding
+                    .also(span(machine, &format!("services.{name}")), "the service")
+                    .help("give one of them another name"),
+            );
         }
     }
 }

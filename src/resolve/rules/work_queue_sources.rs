@@ -23,16 +23,23 @@ fn check(domain: &Domain, report: &mut Report) {
             if stream.retention == Retention::WorkQueue && !stream.sources.is_empty() {
                 let says = "a work queue with sources forgets how far it had come when it is empty, and fetches the work again";
                 let finding = Diagnostic::warning(CODE, holder.stream_span(name, "retention"), says);
-                report.push(finding.also(holder.stream_span(name, "sources"), "its sources").help("write `retention = \"limits\"` and a `max_age`"));
+                report.push(
+                    finding
+                        .also(holder.stream_span(name, "sources"), "its sources")
+                        .help("write `retention = \"limits\"` and a `max_age`"),
+                );
             }
             let mirror = stream.mirror.iter().map(|source| (source, "mirror"));
             for (source, field) in mirror.chain(stream.sources.iter().map(|source| (source, "sources"))) {
                 let Some(origin) = holders.get(source.domain.as_deref().unwrap_or(holder.domain())) else { continue };
-                let queue = origin.streams().get(&source.stream).filter(|origin| origin.retention == Retention::WorkQueue);
+                let queue =
+                    origin.streams().get(&source.stream).filter(|origin| origin.retention == Retention::WorkQueue);
                 if queue.is_some() {
-                    let says = format!("`{}` is a work queue: what is drawn from it is gone for its consumers", source.stream);
+                    let says =
+                        format!("`{}` is a work queue: what is drawn from it is gone for its consumers", source.stream);
                     let finding = Diagnostic::warning(CODE, holder.stream_span(name, field), says);
-                    let finding = finding.also(origin.stream_span(&source.stream, "retention"), "declared a work queue here");
+                    let finding =
+                        finding.also(origin.stream_span(&source.stream, "retention"), "declared a work queue here");
                     report.push(finding.help("give that stream `retention = \"limits\"` and a `max_age`"));
                 }
             }

@@ -1,11 +1,10 @@
 //! What a leaf that has been taken over tries on the cluster with its own credential.
 
 use super::layout::{Layout, api, office};
-use super::raw::RawLeaf;
+use futures_util::StreamExt;
 use leafwright::identity::sets;
 use serde_json::{Value, json};
 use std::time::Duration;
-use futures_util::StreamExt;
 
 async fn state(layout: &Layout) -> Value {
     let mut states = vec![];
@@ -20,7 +19,7 @@ async fn state(layout: &Layout) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_has_the_leaf_has_not_the_hub() {
     let layout = Layout::start(&sets::hub_credential(&office())).await;
-    assert_eq!(layout.failing(crate::servers::DEADLINE).await, [].into());
+    assert_eq!(layout.failing(&[].into()).await, [].into());
     let before = state(&layout).await;
     let mut heard = layout.hub.subscribe(">").await.unwrap();
     layout.hub.flush().await.unwrap();
@@ -60,6 +59,16 @@ async fn whoever_has_the_leaf_has_not_the_hub() {
         assert!(said.contains("Permissions Violation"), "{subject} passed: {said}");
     }
     let mut leaf = layout.raw_office();
+    leaf.heard();
+    leaf.publish("qry.meadow.weather.now", "_INBOX.office.todos.x", "allowed");
+    assert!(!leaf.heard().join("\n").contains("Violation"), "what is allowed passes: the refusals above are no accident");
+    leaf.subscribe("_INBOX.office.>");
+    leaf.heard();
+    layout.hub.publish("_INBOX.office.control", "".into()).await.unwrap();
+    layout.hub.flush().await.unwrap();
+    assert!(leaf.heard().iter().any(|line| line.starts_with("LMSG _INBOX.office.control")), "its own inbox is heard");
+
+    let mut leaf = layout.raw_office();
     for subject in [">", "evt.>", "cmd.>", "_INBOX.>", "_INBOX.thermo.>", "$JS.S.>", "$JS.M.>", "$JS.thermo.API.>", "$SYS.>"] {
         leaf.subscribe(subject);
     }
@@ -80,31 +89,66 @@ async fn whoever_has_the_leaf_has_not_the_hub() {
     }
 }
 
+/// Who mirrors a stream must be able to make consumers on it, and a consumer delivers in the server's name to whatever
+/// subject it says. What saves the hub: nats-server delivers only where somebody listens to exactly that subject, and
+/// the leaf can listen to nothing that is not its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_that_delivers_anywhere() {
+async fn a_consumer_does_not_become_a_publisher() {
     let layout = Layout::start(&sets::hub_credential(&office())).await;
-    assert_eq!(layout.failing(crate::servers::DEADLINE).await, [].into());
-    let mut heard = layout.hub.subscribe("hit.>").await.unwrap();
-    layout.hub.flush().await.unwrap();
     layout.office.publish("evt.meadow.empty", "".into()).await.unwrap();
-    layout.office.flush().await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(layout.failing(&[].into()).await, [].into());
     let before = state(&layout).await;
-    for deliver in ["hit.anything", "$JS.API.STREAM.PURGE.CMD", "$JS.API.STREAM.DELETE.EVT"] {
+    let mut listens = layout.hub.subscribe("listens").await.unwrap();
+    let mut wild = layout.hub.subscribe("wild.>").await.unwrap();
+    layout.hub.flush().await.unwrap();
+    for deliver in ["$JS.API.STREAM.PURGE.CMD", "$JS.API.STREAM.DELETE.EVT", "$JS.thermo.API.STREAM.DELETE.EVT-thermo", "wild.x", "listens"] {
+        // An empty message is a valid request to purge or delete.
         let config = json!({"stream_name": "EVT", "config": {"deliver_subject": deliver, "ack_policy": "none",
-            "deliver_policy": "all", "filter_subject": "evt.meadow.empty", "replay_policy": "instant", "inactive_threshold": 5_000_000_000u64}});
-        let made = api(&layout.office, "$JS.hub.API.CONSUMER.CREATE.EVT", &config).await;
-        println!("{deliver}: {made:?}");
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        if let Ok(made) = made {
-            println!("{:?}", api(&layout.hub, &format!("$JS.API.CONSUMER.INFO.EVT.{}", made["name"].as_str().unwrap()), &json!({})).await);
+            "deliver_policy": "all", "filter_subject": "evt.meadow.empty", "replay_policy": "instant"}});
+        api(&layout.office, "$JS.hub.API.CONSUMER.CREATE.EVT", &config).await.unwrap();
+    }
+    // The hole that is left: see `docs/identity.md`. The last consumer delivers, so the others had their chance.
+    let hit = tokio::time::timeout(crate::servers::DEADLINE, listens.next()).await.unwrap();
+    assert_eq!(hit.unwrap().payload, "");
+    let more = tokio::time::timeout(Duration::from_millis(500), wild.next()).await;
+    assert!(more.is_err(), "it delivered to a wildcard's listener");
+    assert_eq!(state(&layout).await, before);
+    let thermo = api(&layout.thermo, "$JS.API.STREAM.INFO.EVT-thermo", &json!({})).await;
+    assert!(thermo.is_ok(), "another leaf's stream is there: {thermo:?}");
+}
+
+/// A service on the leaf: allow lists alone stop the API under each of its names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_does_its_work_and_nothing_else() {
+    let layout = Layout::start(&sets::hub_credential(&office())).await;
+    assert_eq!(layout.failing(&[].into()).await, [].into());
+    let before = state(&layout).await;
+    let local = async || {
+        let info = api(&layout.office, "$JS.API.STREAM.INFO.EVT-office", &json!({})).await.unwrap();
+        json!([info["config"], info["state"]])
+    };
+    let local_before = local().await;
+    for call in ["STREAM.DELETE.EVT-office", "STREAM.PURGE.EVT-office", "STREAM.DELETE.EVT", "CONSUMER.CREATE.CMD", "CONSUMER.DELETE.CMD.todos"] {
+        for name in ["$JS.API", "$JS.office.API", "$JS.hub.API"] {
+            let asked = tokio::time::timeout(Duration::from_millis(200), layout.todos.request(format!("{name}.{call}"), "".into())).await;
+            assert!(!asked.is_ok_and(|asked| asked.is_ok()), "{name}.{call} was answered");
         }
     }
-    let config = json!({"stream_name": "EVT", "config": {"deliver_subject": "hit.hub", "ack_policy": "none",
-            "deliver_policy": "all", "filter_subject": "evt.meadow.empty", "replay_policy": "instant", "inactive_threshold": 5_000_000_000u64}});
-    println!("{:?}", api(&layout.hub, "$JS.API.CONSUMER.CREATE.EVT", &config).await);
-    let hit = tokio::time::timeout(Duration::from_secs(2), heard.next()).await;
-    println!("hit: {:?}", hit.map(|m| m.map(|m| m.subject)));
-    for s in ["EVT", "CMD"] { println!("{s} {:?}", api(&layout.hub, &format!("$JS.API.STREAM.INFO.{s}"), &json!({})).await.map(|i| i["state"].clone())); }
-    println!("unchanged: {}", state(&layout).await == before);
+    assert_eq!((state(&layout).await, local().await), (before, local_before));
+
+    let mut heard = layout.office.subscribe(">").await.unwrap();
+    let mut deaf = layout.todos.subscribe("evt.>").await.unwrap();
+    let mut curious = layout.todos.subscribe("_INBOX.office.>").await.unwrap();
+    layout.office.flush().await.unwrap();
+    layout.todos.flush().await.unwrap();
+    for subject in ["evt.meadow.other.done", "cmd.meadow.todos.add", "_INBOX.thermo.web.x", "$JS.ACK.CMD.web.1.1.1.1.1", "evt.meadow.todos.added"] {
+        layout.todos.publish(subject, "".into()).await.unwrap();
+    }
+    layout.todos.flush().await.unwrap();
+    layout.office.publish("_INBOX.office.provisioner.x", "".into()).await.unwrap();
+    layout.office.flush().await.unwrap();
+    let first = heard.next().await.unwrap();
+    assert_eq!(first.subject.as_str(), "evt.meadow.todos.added", "only what its contract sends");
+    let nothing = tokio::time::timeout(Duration::from_millis(300), async { tokio::select! { it = deaf.next() => it, it = curious.next() => it } });
+    assert!(nothing.await.ok().flatten().is_none(), "it hears only what its contract receives");
 }

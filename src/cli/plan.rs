@@ -1,0 +1,62 @@
+//! `plan`: what `up` would do and why, without doing it.
+
+use super::up::Voice;
+use super::{Exit, WrongUsage, talk};
+use crate::foreground::{self, Fault, Request};
+use crate::host::nats_server;
+use crate::name::MachineName;
+use crate::plan::{Plan, render};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// Say what `up` would change and why, and change nothing
+///
+/// The nats-servers of the last run are started from the state directory, asked, and stopped again.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The machines to plan for [default: the whole domain]
+    #[arg(value_name = "MACHINE")]
+    machines: Vec<String>,
+    /// Where the last run is kept [default: .leafwright in the domain's directory]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The plan as JSON, `"format": 1`
+    #[arg(long)]
+    json: bool,
+    /// Write the plan as JSON into this file too
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Exit with 3 where there is anything to do
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+pub fn run(args: &Args, root: &Path) -> Result<Exit> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    match runtime.block_on(plan(args, root)) {
+        Ok(plan) => tell(args, &plan),
+        Err(Fault::Usage(text)) => Err(WrongUsage(text).into()),
+        Err(Fault::Unsound { report, sources }) => Ok(talk::judge(&report, &sources)),
+        Err(Fault::World(error)) => Err(error),
+    }
+}
+
+async fn plan(args: &Args, root: &Path) -> Result<Plan, Fault> {
+    let name = |text: &String| MachineName::parse(text).map_err(|fault| Fault::Usage(fault.to_string()));
+    let machines = args.machines.iter().map(name).collect::<Result<_, _>>()?;
+    let request = Request { root: root.to_owned(), machines, state: args.state.clone() };
+    let program = nats_server::find(root)?;
+    let prepared = foreground::prepare(&request)?;
+    talk::judge(&prepared.report, &prepared.sources);
+    Ok(foreground::look(&prepared, &program, &Voice).await?)
+}
+
+fn tell(args: &Args, plan: &Plan) -> Result<Exit> {
+    if let Some(file) = &args.out {
+        std::fs::write(file, render::json(plan)).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    talk::print(&if args.json { render::json(plan) } else { render::human(plan) });
+    let differs = args.detailed_exitcode && !plan.is_empty();
+    Ok(if differs { Exit::Difference } else { Exit::Done })
+}

@@ -1,0 +1,159 @@
+//! Atomic batches over a connection of the seeder's own: the protocol by hand, one write a batch.
+//!
+//! A client library allocates some twenty times for each message with headers; where the server has no core to spare,
+//! loading through one is a third slower (`docs/seeding.md`).
+//!
+//! Refuses: anything but batches. What is stored is asked over the library's connection.
+
+use super::api::{self, Failure};
+use super::batch::{Ack, PREFIX_DIGEST, Place};
+use super::door::{Door, connect_options};
+use crate::resolve::SeedEvent;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub struct Pipe {
+    stream: BufReader<TcpStream>,
+    /// This connection's own, so that the batches of two seeders are never mixed.
+    id: String,
+    inbox: String,
+    sent: u64,
+    /// Reused from batch to batch.
+    bytes: Vec<u8>,
+    headers: Vec<u8>,
+}
+
+fn silent(what: &str) -> impl Fn(std::io::Error) -> Failure {
+    move |error| Failure::Silent(format!("{what}: {error}"))
+}
+
+impl Pipe {
+    /// Through the first address that opens. Acknowledgements come to `{inbox}.{name}.<batch>`, which the login must be
+    /// allowed to hear; `name` must be unlike that of every other seeder.
+    pub async fn open(door: &Door, inbox: &str, name: String) -> Result<Self, Failure> {
+        let mut last = Failure::Silent("there is no address to connect to".into());
+        for address in &door.addresses {
+            let inbox = format!("{inbox}.{name}");
+            match timeout(PATIENCE, Self::login(*address, door, inbox, name.clone())).await {
+                Ok(Ok(pipe)) => return Ok(pipe),
+                Ok(Err(failure)) => last = failure,
+                Err(_) => last = Failure::Silent(format!("{address} does not answer")),
+            }
+        }
+        Err(last)
+    }
+
+    async fn login(address: SocketAddr, door: &Door, inbox: String, id: String) -> Result<Self, Failure> {
+        let stream = TcpStream::connect(address).await.map_err(silent("cannot connect"))?;
+        stream.set_nodelay(true).map_err(silent("cannot connect"))?;
+        let stream = BufReader::new(stream);
+        let mut pipe = Self { stream, id, inbox, sent: 0, bytes: vec![], headers: vec![] };
+        let greeting = pipe.line().await?;
+        let info = greeting.strip_prefix("INFO ").and_then(|json| serde_json::from_str(json).ok());
+        let info = info.ok_or_else(|| Failure::Garbled(format!("{address} is no nats-server")))?;
+        let options = connect_options(&info, door.login.as_ref()).map_err(Failure::Garbled)?;
+        let commands = format!("CONNECT {options}\r\nSUB {}.* 1\r\nPING\r\n", pipe.inbox);
+        pipe.stream.get_mut().write_all(commands.as_bytes()).await.map_err(silent("cannot log in"))?;
+        loop {
+            let line = pipe.line().await?;
+            match line.split(' ').next() {
+                Some("PONG") => return Ok(pipe),
+                // Waiting does not heal this one.
+                Some("-ERR") => return Err(Failure::Garbled(format!("{address} refuses the login: {}", line[4..].trim()))),
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends the batch without waiting for its acknowledgement.
+    pub async fn send(&mut self, place: &Place, prefix: &str, events: &[SeedEvent]) -> Result<(), Failure> {
+        self.sent += 1;
+        self.bytes.clear();
+        for (index, event) in events.iter().enumerate() {
+            self.render(place, prefix, event, index, events.len()).map_err(silent("no memory"))?;
+        }
+        let sent = timeout(PATIENCE * 4, self.stream.get_mut().write_all(&self.bytes)).await;
+        let sent = sent.map_err(|_| Failure::Silent("the server takes no more".into()))?;
+        sent.map_err(silent("a batch could not be sent"))
+    }
+
+    fn render(&mut self, place: &Place, prefix: &str, event: &SeedEvent, index: usize, count: usize) -> std::io::Result<()> {
+        let Self { headers, bytes, id, inbox, sent, .. } = self;
+        headers.clear();
+        headers.extend_from_slice(b"NATS/1.0\r\n");
+        for (name, value) in &event.headers {
+            for part in [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                headers.extend_from_slice(part);
+            }
+        }
+        write!(headers, "Nats-Batch-Id: {id}-{sent}\r\nNats-Batch-Sequence: {}\r\n", index + 1)?;
+        if index == 0 {
+            write!(headers, "Nats-Expected-Last-Sequence: {}\r\n", place.after)?;
+        }
+        let subject = &event.subject;
+        if index + 1 == count {
+            write!(headers, "Nats-Batch-Commit: 1\r\n{PREFIX_DIGEST}: {}\r\n\r\n", place.prefix_digest)?;
+            write!(bytes, "HPUB {prefix}.{subject} {inbox}.{sent} ")?;
+        } else {
+            headers.extend_from_slice(b"\r\n");
+            write!(bytes, "HPUB {prefix}.{subject} ")?;
+        }
+        write!(bytes, "{} {}\r\n", headers.len(), headers.len() + event.payload.len())?;
+        bytes.extend_from_slice(headers);
+        bytes.extend_from_slice(&event.payload);
+        bytes.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    /// The fate of the oldest batch that has not been heard of.
+    pub async fn heard(&mut self, patience: Duration) -> Result<Ack, Failure> {
+        match timeout(patience, self.acknowledgement()).await {
+            Ok(ack) => ack,
+            Err(_) => Err(Failure::Silent(format!("no acknowledgement within {} s", patience.as_secs()))),
+        }
+    }
+
+    async fn acknowledgement(&mut self) -> Result<Ack, Failure> {
+        loop {
+            let line = self.line().await?;
+            match line.split(' ').next() {
+                Some("MSG") => return api::read(&self.payload(&line).await?),
+                // The server's own word without a body: no stream listens.
+                Some("HMSG") => {
+                    self.payload(&line).await?;
+                    return Err(Failure::Silent("no stream listens on the subject".into()));
+                }
+                Some("PING") => self.stream.get_mut().write_all(b"PONG\r\n").await.map_err(silent("connection"))?,
+                Some("-ERR") => return Err(Failure::Silent(line[4..].trim().to_owned())),
+                _ => {}
+            }
+        }
+    }
+
+    async fn payload(&mut self, line: &str) -> Result<Vec<u8>, Failure> {
+        let length = line.rsplit(' ').next().and_then(|text| text.parse::<usize>().ok());
+        let length = length.ok_or_else(|| Failure::Garbled("a message without a length".into()))?;
+        let mut bytes = vec![0; length + 2];
+        self.stream.read_exact(&mut bytes).await.map_err(silent("connection"))?;
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
+    async fn line(&mut self) -> Result<String, Failure> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line).await {
+            Ok(0) => Err(Failure::Silent("the server closed the connection".into())),
+            Ok(_) => {
+                line.truncate(line.trim_end().len());
+                Ok(line)
+            }
+            Err(error) => Err(silent("connection")(error)),
+        }
+    }
+}

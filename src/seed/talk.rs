@@ -1,0 +1,143 @@
+//! One message by hand: `send` says it as its contract has it, `tap` shows what passes by.
+//!
+//! Refuses: messages that no contract has, payloads that do not fit their schema, and calling sent what no stream stored.
+
+use super::api::{self, Failure};
+use crate::declare::MessageKind;
+use crate::resolve::{Message, schemas};
+use async_nats::{Client, HeaderMap, Subscriber};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// For a stream's acknowledgement or a service's answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Stored { stream: String, sequence: u64 },
+    Answered(String),
+}
+
+/// Who sends, when and under which id: inputs, so that the message can be foretold.
+pub struct Envelope<'a> {
+    pub id: &'a str,
+    /// CloudEvents `source`: `/meadow/desk/ada`.
+    pub source: &'a str,
+    /// RFC 3339.
+    pub time: &'a str,
+}
+
+/// `k=v …` as the payload of the message, checked against its schema. A value is JSON where it reads as JSON
+/// and the schema does not want text there.
+pub fn payload(message: &Message, fields: &[(String, String)]) -> Result<Value, String> {
+    let schema = message.schema.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let wants_text = |name: &str| schema.as_ref().is_some_and(|schema| schema["properties"][name]["type"] == "string");
+    let mut object = Map::new();
+    for (name, text) in fields {
+        let json = if wants_text(name) { None } else { serde_json::from_str(text).ok() };
+        if object.insert(name.clone(), json.unwrap_or_else(|| Value::from(text.as_str()))).is_some() {
+            return Err(format!("`{name}` is given twice"));
+        }
+    }
+    let payload = Value::Object(object);
+    let misfit = schema.as_ref().and_then(schemas::validator).and_then(|validator| schemas::misfit(&validator, &payload));
+    match misfit {
+        None => Ok(payload),
+        Some(misfit) if misfit.pointer.is_empty() => Err(format!("`{}` does not fit its schema: {}", message.name, misfit.message)),
+        Some(misfit) => Err(format!("`{}` does not fit its schema at {}: {}", message.name, misfit.pointer, misfit.message)),
+    }
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    stream: String,
+    seq: u64,
+}
+
+/// Sends the message as a CloudEvent in binary mode: commands and events until a stream has stored them, queries until they are answered.
+pub async fn send(client: &Client, message: &Message, payload: &Value, envelope: &Envelope<'_>) -> Result<Sent, Failure> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("ce-specversion", "1.0"),
+        ("ce-id", envelope.id),
+        ("ce-source", envelope.source),
+        ("ce-type", message.name.as_str()),
+        ("ce-time", envelope.time),
+        ("content-type", "application/json"),
+        ("Nats-Msg-Id", envelope.id),
+    ] {
+        headers.insert(name, value);
+    }
+    let request = async_nats::Request::new().headers(headers).payload(payload.to_string().into()).timeout(Some(PATIENCE));
+    let reply = client.send_request(message.subject.as_str().to_owned(), request).await;
+    let reply = reply.map_err(|error| Failure::Silent(format!("`{}`: {error}", message.subject)))?;
+    if message.kind == MessageKind::Query {
+        return Ok(Sent::Answered(String::from_utf8_lossy(&reply.payload).into_owned()));
+    }
+    let stored: Stored = api::read(&reply.payload)?;
+    Ok(Sent::Stored { stream: stored.stream, sequence: stored.seq })
+}
+
+/// Listens on a pattern; each message is then told by `line`.
+pub async fn tap(client: &Client, pattern: String) -> Result<Subscriber, Failure> {
+    let subscriber = client.subscribe(pattern.clone()).await;
+    subscriber.map_err(|error| Failure::Silent(format!("cannot listen on `{pattern}`: {error}")))
+}
+
+/// One message in one line: subject, CloudEvents id where there is one, payload.
+pub fn line(message: &async_nats::Message) -> String {
+    let mut line = message.subject.to_string();
+    if let Some(id) = message.headers.as_ref().and_then(|headers| headers.get("ce-id")) {
+        let _ = write!(line, "  {id}");
+    }
+    // Control characters would be the terminal's to obey.
+    let text = String::from_utf8_lossy(&message.payload);
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let _ = write!(line, "  {text}");
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::{SourceId, Span};
+    use crate::name::{MessageName, Subject};
+
+    fn message(schema: &str) -> Message {
+        Message {
+            name: MessageName::parse("todos.add").unwrap(),
+            kind: MessageKind::Command,
+            subject: Subject::parse("cmd.meadow.todos.add").unwrap(),
+            senders: vec![],
+            receivers: vec![],
+            outcomes: vec![],
+            schema: Some(schema.into()),
+            example: None,
+            doc: None,
+            origin: Span::new(SourceId(0), 0..0),
+        }
+    }
+
+    fn fields(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+    }
+
+    #[test]
+    fn fields_become_what_the_schema_wants() {
+        let message = message(r#"{"type":"object","required":["title"],"properties":{"title":{"type":"string"},"n":{"type":"integer"}},"additionalProperties":false}"#);
+        let good = payload(&message, &fields(&[("title", "7"), ("n", "7")]));
+        assert_eq!(good, Ok(serde_json::json!({ "title": "7", "n": 7 })));
+        for (bad, word) in [
+            (vec![("n", "7")], "title"),
+            (vec![("title", "a"), ("n", "many")], "/n"),
+            (vec![("title", "a"), ("title", "b")], "twice"),
+            (vec![("title", "a"), ("colour", "red")], "colour"),
+        ] {
+            let error = payload(&message, &fields(&bad)).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

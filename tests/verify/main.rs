@@ -1,0 +1,61 @@
+//! Verify against real nats-servers: a small sound domain passes everything, and each fault that is put in is found.
+
+mod domain;
+
+use domain::Domain;
+use leafwright::verify::outcome::Check;
+use leafwright::verify::{self, Outcome, Verdict};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+async fn outcome(domain: &Domain) -> Outcome {
+    verify::run(&domain.target()).await
+}
+
+/// The failed checks, each with its subject and what was seen.
+fn failures(outcome: &Outcome) -> Vec<(Check, String, String)> {
+    let failed = outcome.findings.iter().filter(|finding| finding.verdict == Verdict::Failed);
+    failed.map(|finding| (finding.check, finding.subject.clone(), finding.detail.clone())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sound_domain_passes_and_each_fault_is_found() {
+    let mut domain = Domain::up().await;
+    domain.answer("qry.meadow.todos.list").await;
+    let sound = outcome(&domain).await;
+    assert_eq!(failures(&sound), []);
+    let kinds: BTreeSet<_> = sound.findings.iter().map(|finding| finding.check).collect();
+    assert_eq!(kinds.len(), 9, "{}", sound.human());
+    let passed = |check, subject: &str| sound.findings.iter().find(|f| f.check == check && f.subject == subject).expect(subject).detail.clone();
+    assert_eq!(passed(Check::Copies, "EVT on hub"), "4 of 4 copies on 4 machines");
+    assert_eq!(passed(Check::Aggregate, "EVT on hub"), "1500 messages of 1 sources, each once");
+    assert_eq!(passed(Check::Rights, "web on office"), "2 declared allowed, 21 undeclared refused");
+    // Nothing was stored by all those attempts.
+    assert_eq!(domain.messages("CMD-office").await, 0);
+    assert_eq!(domain.messages("EVT-office").await, 1_500);
+
+    domain.patience = Duration::from_secs(1);
+    domain.rights_that_are_too_wide().await;
+    domain.streams_that_drift().await;
+    domain.a_member_that_is_gone();
+    // The cluster notices after a few heartbeats that a member is gone.
+    let end = Instant::now() + Duration::from_secs(30);
+    while verify::copies(&domain.target()).await.iter().any(|copies| copies.machines.contains("elm")) {
+        assert!(Instant::now() < end, "elm still counts");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let broken = outcome(&domain).await;
+    let seen = failures(&broken);
+    let expect = |check, subject: &str, detail: &str| {
+        assert!(seen.iter().any(|(c, s, d)| *c == check && s == subject && d.contains(detail)), "{check:?} {subject} {detail}\n{seen:#?}");
+    };
+    expect(Check::Rights, "todos on office", "can publish to `cmd.meadow.todos.add`, which is not declared");
+    expect(Check::Rights, "todos on office", "and 18 more");
+    expect(Check::Stream, "CMD-office on office", "max_age");
+    expect(Check::Stream, "EXTRA on office", "stream not found");
+    expect(Check::Aggregate, "EVT-office on office", "its origins have");
+    expect(Check::Copies, "EVT on hub", "the replica on elm is");
+    expect(Check::Link, "oak → elm", "no route");
+    expect(Check::Query, "todos.unanswered", "no answer");
+    assert_eq!(broken.count(Verdict::Skipped), 1, "{}", broken.human());
+}
