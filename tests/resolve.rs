@@ -596,3 +596,29 @@ fn golden_cases_of_the_modules() {
     assert!(count >= 6, "a case for each standard module");
     assert!(different.is_empty(), "{}\nUPDATE=1 rewrites the expectation", different.join("\n"));
 }
+
+#[test]
+fn a_machine_resolved_with_its_like_is_the_machine_resolved_alone() {
+    let sources = load::domain(&PathBuf::from(env!("CARGO_MANIFEST_DIR"))).expect("the example domain");
+    let declared = declare::all(&sources).value.expect("declarations");
+    let domain = resolve::domain(&declared).value.expect("a sound domain");
+    for machine in &domain.machines {
+        for (option, together) in [
+            ("leaf", serde_json::to_value(&machine.options.leaf).expect("JSON")),
+            ("services", serde_json::to_value(&machine.options.services).expect("JSON")),
+        ] {
+            let alone = resolve::explain(&declared, &machine.name, option).value.expect("an explanation");
+            let mut together = together;
+            together.as_object_mut().expect("a table").values_mut().for_each(drop_nothing);
+            assert_eq!(alone.value.expect("a value").json(), together, "{} {option}", machine.name);
+        }
+    }
+    assert!(domain.machines.len() > 5);
+}
+
+/// A struct says `null` where the tree has no entry.
+fn drop_nothing(value: &mut serde_json::Value) {
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|_, field| !field.is_null());
+    }
+}
