@@ -72,6 +72,7 @@ fn what_compiled_is_what_the_servers_have() {
     run(async {
         everything(&lab).await;
         events_reach_the_aggregate_and_its_keeper(&lab).await;
+        letters_are_kept_on_another_leaf(&lab).await;
         commands_reach_their_service(&lab).await;
         queries_are_answered_across_the_link(&lab).await;
     });
@@ -224,6 +225,16 @@ async fn events_reach_the_aggregate_and_its_keeper(lab: &Lab) {
     reaches(&office, "KEEP-EVT", 22).await;
     let last = ask(&hub, "$JS.API.STREAM.MSG.GET.EVT", &json!({ "last_by_subj": "evt.meadow.todos.added" })).await;
     assert_eq!(last["message"]["subject"], json!("evt.meadow.todos.added"), "{last}");
+}
+
+/// A stream of one leaf has its keeper on another: the cluster only passes on.
+async fn letters_are_kept_on_another_leaf(lab: &Lab) {
+    let office = lab.user(&UserId::LocalProvisioner(machine("office")), "office", "provisioner").await;
+    let web = lab.user(&UserId::LocalProvisioner(machine("web")), "web", "provisioner").await;
+    for letter in 0..10 {
+        ask(&office, "letters.ada", &json!(letter)).await;
+    }
+    reaches(&web, "KEEP-LETTERS", 10).await;
 }
 
 /// The page sends a command on its own leaf; the to-do service pulls it on another and acknowledges it.

@@ -24,12 +24,20 @@ pub struct Linked<'a> {
     pub domain: &'a Domain,
     keeps: BTreeMap<MachineName, Vec<Kept>>,
     sourced: BTreeMap<String, BTreeSet<String>>,
+    /// JetStream domain → leaves that draw from it.
+    drawers: BTreeMap<String, BTreeSet<MachineName>>,
     askers: BTreeMap<Subject, BTreeSet<String>>,
 }
 
 impl<'a> Linked<'a> {
     pub fn new(domain: &'a Domain) -> Self {
-        let mut linked = Self { domain, keeps: BTreeMap::new(), sourced: BTreeMap::new(), askers: BTreeMap::new() };
+        let mut linked = Self {
+            domain,
+            keeps: BTreeMap::new(),
+            sourced: BTreeMap::new(),
+            drawers: BTreeMap::new(),
+            askers: BTreeMap::new(),
+        };
         linked.link_cluster();
         for machine in domain.machines.iter().filter(|machine| machine.part == Part::Leaf) {
             linked.link_leaf(machine);
@@ -58,6 +66,11 @@ impl<'a> Linked<'a> {
     fn link_leaf(&mut self, machine: &Machine) {
         let declared = super::declared::of_machine(machine);
         self.link_declared(&machine.options.leaf.domain, &declared);
+        for source in declared.iter().flat_map(|stream| stream.config.sources.iter().chain(&stream.config.mirror)) {
+            if let Some(domain) = source.external.as_ref().and_then(|external| domain_of(&external.api)) {
+                self.drawers.entry(domain.to_owned()).or_default().insert(machine.name.clone());
+            }
+        }
     }
 
     /// Notes the keepers of declared streams, and which streams of other domains they draw from.
@@ -81,6 +94,7 @@ impl<'a> Linked<'a> {
     fn keep(&mut self, keepers: &[MachineName], kept: &Kept) {
         for keeper in keepers {
             self.keeps.entry(keeper.clone()).or_default().push(kept.clone());
+            self.drawers.entry(kept.domain.clone()).or_default().insert(keeper.clone());
             self.sourced.entry(kept.domain.clone()).or_default().insert(kept.stream.clone());
         }
     }
@@ -97,6 +111,11 @@ impl<'a> Linked<'a> {
             streams.extend(self.captures_commands(machine).then(|| layout::commands_of(&machine.name)));
         }
         streams
+    }
+
+    /// Leaves that mirror or source streams of this one.
+    pub fn drawers_of(&self, machine: &Machine) -> impl Iterator<Item = &MachineName> {
+        self.drawers.get(&machine.options.leaf.domain).into_iter().flatten()
     }
 
     /// Who asks any of these queries, by the names in their inbox prefixes; Leafwright itself asks each when it verifies.

@@ -7,7 +7,9 @@ use super::link::Linked;
 use crate::declare::MessageKind;
 use crate::identity::sets::{self, HubLink, ServiceTalk};
 use crate::identity::{ConnectionType, Permissions, UserId};
-use crate::name::{ConsumerName, NKeyPublic, PersonName, ServiceName, StreamName, Subject, SubjectPattern};
+use crate::name::{
+    ConsumerName, MachineName, NKeyPublic, PersonName, ServiceName, StreamName, Subject, SubjectPattern,
+};
 use crate::resolve::{Domain, Machine, Part, Service};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -127,16 +129,45 @@ fn hub_credential(linked: &Linked<'_>, machine: &Machine) -> Permissions {
     let queries_received: BTreeSet<Subject> =
         services.iter().flat_map(|service| answered(linked, &service.contract)).collect();
     let asked = services.iter().flat_map(|service| sent(linked, &service.contract, Some(MessageKind::Query)));
-    sets::hub_credential(&HubLink {
+    let link = HubLink {
         machine: machine.name.clone(),
         hub: linked.work_domain().unwrap_or_default().to_owned(),
         sourced: linked.drawn_from(machine).iter().map(|stream| layout::stream(stream)).collect(),
-        mirrored: mirrored(linked, machine),
+        mirrored: mirrored(linked, machine).remove(linked.work_domain().unwrap_or_default()).unwrap_or_default(),
         pulls: services.iter().flat_map(|service| work(linked, machine, service)).collect(),
         queries_sent: asked.chain(asked_by_people(linked, machine)).collect(),
         askers: linked.askers_of(&queries_received),
         queries_received,
-    })
+    };
+    let mut permissions = sets::hub_credential(&link);
+    // Between two leaves the cluster only passes on: one asks for the other's stream as it would ask for the cluster's.
+    for (domain, streams) in mirrored(linked, machine) {
+        let through = HubLink { hub: domain, mirrored: streams, ..nothing(&machine.name) };
+        join(&mut permissions, sets::hub_credential(&through));
+    }
+    for drawer in linked.drawers_of(machine) {
+        permissions.publish.allow.insert(format!("{}.>", sets::mirror_delivery(drawer)));
+    }
+    permissions
+}
+
+/// A link that carries nothing.
+fn nothing(machine: &MachineName) -> HubLink {
+    HubLink {
+        machine: machine.clone(),
+        hub: String::new(),
+        sourced: BTreeSet::new(),
+        mirrored: BTreeSet::new(),
+        pulls: BTreeSet::new(),
+        queries_sent: BTreeSet::new(),
+        queries_received: BTreeSet::new(),
+        askers: BTreeSet::new(),
+    }
+}
+
+fn join(permissions: &mut Permissions, more: Permissions) {
+    permissions.publish.allow.extend(more.publish.allow);
+    permissions.subscribe.allow.extend(more.subscribe.allow);
 }
 
 /// Queries that persons on this machine may ask, because a role says so.
@@ -148,18 +179,17 @@ fn asked_by_people(linked: &Linked<'_>, machine: &Machine) -> BTreeSet<Subject> 
     queries.map(|message| &message.subject).filter(|subject| may(subject)).cloned().collect()
 }
 
-/// The streams of the cluster that this leaf mirrors or sources.
-fn mirrored(linked: &Linked<'_>, machine: &Machine) -> BTreeSet<StreamName> {
-    let hub = linked.work_domain();
-    let drawn = super::streams::of_leaf(linked, machine).into_iter().flat_map(|stream| {
-        let config = stream.value;
-        config.sources.into_iter().chain(config.mirror)
-    });
-    let from_hub = drawn.filter(|source| {
-        let domain = source.external.as_ref().and_then(|external| super::link::domain_of(&external.api));
-        domain.is_some() && domain == hub
-    });
-    from_hub.map(|source| layout::stream(&source.name)).collect()
+/// The streams that this leaf mirrors or sources, by the JetStream domain that holds them.
+fn mirrored(linked: &Linked<'_>, machine: &Machine) -> BTreeMap<String, BTreeSet<StreamName>> {
+    let mut mirrored: BTreeMap<String, BTreeSet<StreamName>> = BTreeMap::new();
+    for stream in super::streams::of_leaf(linked, machine) {
+        for source in stream.value.sources.iter().chain(&stream.value.mirror) {
+            if let Some(domain) = source.external.as_ref().and_then(|external| super::link::domain_of(&external.api)) {
+                mirrored.entry(domain.to_owned()).or_default().insert(layout::stream(&source.name));
+            }
+        }
+    }
+    mirrored
 }
 
 /// Who may ask which query: the names as they stand in inbox prefixes. Computed once for a domain.

@@ -188,6 +188,7 @@ fn leaves(sources: &mut Sources) -> Vec<Machine> {
             max_bytes: Some(ByteSize::bytes(1 << 20)),
             replicas: 1,
             allow_direct: true,
+            keepers: vec![name!("web")],
             ..Stream::default()
         },
     );
@@ -324,6 +325,7 @@ pub fn alone() -> Fixture {
     fixture.domain.domain_events = vec![];
     fixture.domain.machines.retain(|machine| machine.name.as_str() == "office");
     edit(&mut fixture.domain, "office", |office| {
+        office.options.streams.values_mut().for_each(|stream| stream.keepers = vec![]);
         office.options.services.insert(name!("web"), service("web", &["/bin/true"]));
     });
     fixture
