@@ -33,7 +33,8 @@ fn codes(root: &Path) -> String {
     let mut table = String::from("&[\n");
     for name in names(&root.join("docs/codes")) {
         let Some(number) = name.strip_prefix("LW").and_then(|name| name.strip_suffix(".md")) else { continue };
-        let number: u16 = number.parse().unwrap_or_else(|_| panic!("docs/codes/{name} is not named LW and four digits"));
+        let number: u16 =
+            number.parse().unwrap_or_else(|_| panic!("docs/codes/{name} is not named LW and four digits"));
         let path = format!("docs/codes/{name}");
         let text = fs::read_to_string(root.join(&path)).expect("a page can be read");
         let first = text.lines().next().unwrap_or_default();

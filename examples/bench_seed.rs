@@ -44,7 +44,8 @@ fn by_hand(port: u16, seed: &Seed) {
             }
             headers.extend_from_slice(b"\r\n");
             let (subject, length) = (&event.subject, headers.len() + event.payload.len());
-            write!(bytes, "HPUB {}.{subject}{reply} {} {length}\r\n", seed.target.prefix, headers.len()).expect("memory");
+            write!(bytes, "HPUB {}.{subject}{reply} {} {length}\r\n", seed.target.prefix, headers.len())
+                .expect("memory");
             bytes.extend_from_slice(&headers);
             bytes.extend_from_slice(&event.payload);
             bytes.extend_from_slice(b"\r\n");
@@ -140,6 +141,10 @@ async fn main() {
         }
         let [hand, ours, library] = times.map(|times| count as f64 / median(times));
         let sync = if sync == Sync::Always { "always" } else { "2m" };
-        println!("| {replicas} | {sync} | {hand:.0} | {ours:.0} | {:.2} | {library:.0} | {:.2} |", ours / hand, library / hand);
+        println!(
+            "| {replicas} | {sync} | {hand:.0} | {ours:.0} | {:.2} | {library:.0} | {:.2} |",
+            ours / hand,
+            library / hand
+        );
     }
 }

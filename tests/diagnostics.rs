@@ -29,7 +29,9 @@ type Files = BTreeMap<String, Vec<u8>>;
 /// A domain of these files.
 fn folder(files: &Files) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
-    for (path, bytes) in files.iter().flat_map(|(path, bytes)| expanded(path).into_iter().map(move |path| (path, bytes))) {
+    for (path, bytes) in
+        files.iter().flat_map(|(path, bytes)| expanded(path).into_iter().map(move |path| (path, bytes)))
+    {
         let path = root.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
@@ -43,7 +45,9 @@ fn sign(files: &mut Files) {
     let root = folder(files);
     let sources = load::domain(root.path()).unwrap();
     let judged = leafwright::judge(&sources);
-    let judged = judged.value.unwrap_or_else(|| panic!("only what is sound is signed:\n{}", render(&judged.report.sorted(), &sources, Style::Plain)));
+    let judged = judged.value.unwrap_or_else(|| {
+        panic!("only what is sound is signed:\n{}", render(&judged.report.sorted(), &sources, Style::Plain))
+    });
     let store = KeyStore::create(&root.path().join("keys")).unwrap();
     let wanted = leafwright::compile::wanted(&judged.domain);
     let identity = provision(&store, &wanted, None, time::OffsetDateTime::now_utc()).unwrap();
@@ -227,7 +231,10 @@ fn check_says_on_stderr_and_gives_on_stdout() {
     assert!(talk.ends_with("error: 1 error\n"), "{talk}");
     let (code, data, talk) = leafwright(root.path(), &["check", "--format", "json"]);
     let found: serde_json::Value = serde_json::from_str(&data).unwrap();
-    assert_eq!((code, &*talk, found[0]["code"].as_str(), found[0]["place"]["line"].as_u64()), (Some(1), "", Some("LW0012"), Some(1)));
+    assert_eq!(
+        (code, &*talk, found[0]["code"].as_str(), found[0]["place"]["line"].as_u64()),
+        (Some(1), "", Some("LW0012"), Some(1))
+    );
 }
 
 #[test]

@@ -210,7 +210,8 @@ fn round_trip(page: SocketAddr, title: &str) {
     });
     assert!(!added.is_empty());
     eventually("the to-do is on the list", || {
-        http(page, "GET /todos HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").filter(|answer| answer.contains(title))
+        http(page, "GET /todos HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .filter(|answer| answer.contains(title))
     });
 }
 
@@ -278,9 +279,7 @@ fn a_cut_leaf_loses_nothing(up: &Up) {
         signal_to(member, "-KILL");
     }
     let leaf = up.address("thermo", "monitor");
-    eventually("thermo is cut off", || {
-        (monitor(leaf, "/leafz")?["leafnodes"].as_u64()? == 0).then_some(())
-    });
+    eventually("thermo is cut off", || (monitor(leaf, "/leafz")?["leafnodes"].as_u64()? == 0).then_some(()));
     let ids: BTreeSet<String> = (0..EVENTS).map(|number| format!("cut-{number}")).collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
@@ -290,7 +289,8 @@ fn a_cut_leaf_loses_nothing(up: &Up) {
         for id in &ids {
             let mut headers = async_nats::HeaderMap::new();
             headers.insert("Nats-Msg-Id", id.as_str());
-            let published = jetstream.publish_with_headers("evt.meadow.thermometer.measured", headers, "{}".into()).await;
+            let published =
+                jetstream.publish_with_headers("evt.meadow.thermometer.measured", headers, "{}".into()).await;
             let ack = published.unwrap().await.unwrap_or_else(|error| panic!("{id} was not acknowledged: {error}"));
             assert!(!ack.duplicate);
         }
@@ -323,7 +323,8 @@ fn provisioner_creds(up: &Up) -> PathBuf {
 /// Every `Nats-Msg-Id` of the aggregate, as the keeper on office holds it: a copy that nobody can purge.
 async fn read_aggregate(up: &Up) -> Option<Vec<String>> {
     let seed = fs::read_to_string(up.state.join("keys/machines/office/provisioner.nk")).unwrap();
-    let options = async_nats::ConnectOptions::with_nkey(seed.trim().to_owned()).custom_inbox_prefix("_INBOX.office.provisioner");
+    let options =
+        async_nats::ConnectOptions::with_nkey(seed.trim().to_owned()).custom_inbox_prefix("_INBOX.office.provisioner");
     let client = options.connect(format!("nats://{}", up.address("office", "nats"))).await.ok()?;
     let stream = async_nats::jetstream::new(client).get_stream("KEEP-EVT").await.ok()?;
     let last = stream.get_info().await.ok()?.state.last_sequence;

@@ -1,8 +1,8 @@
 //! `check`: judge the whole domain.
 
 use super::{Exit, talk};
-use crate::diag::{Sources, json};
 use crate::diag;
+use crate::diag::{Sources, json};
 use anyhow::Result;
 
 /// Judge the whole domain: every mistake, each with its place and a way out

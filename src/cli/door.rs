@@ -31,9 +31,8 @@ impl Door {
             None => ConnectOptions::new(),
             Some(Login::NKey(seed)) => ConnectOptions::with_nkey(seed.reveal().trim().to_owned()),
             // The library's error could quote the file.
-            Some(Login::Creds(creds)) => {
-                ConnectOptions::with_credentials(creds.reveal()).map_err(|_| anyhow::anyhow!("the creds file is damaged"))?
-            }
+            Some(Login::Creds(creds)) => ConnectOptions::with_credentials(creds.reveal())
+                .map_err(|_| anyhow::anyhow!("the creds file is damaged"))?,
         };
         let options = match &self.inbox {
             Some(prefix) => options.custom_inbox_prefix(prefix),
@@ -44,7 +43,9 @@ impl Door {
     }
 
     fn login(&self) -> Result<Option<Login>> {
-        let read = |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display())).map(Secret::new);
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display())).map(Secret::new)
+        };
         Ok(match (&self.nkey, &self.creds) {
             (Some(path), _) => Some(Login::NKey(read(path)?)),
             (None, Some(path)) => Some(Login::Creds(read(path)?)),

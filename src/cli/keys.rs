@@ -69,7 +69,8 @@ fn store(args: &Args, domain: &str) -> Result<PathBuf> {
         return Ok(store);
     }
     let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
-    let data = data.ok_or_else(|| WrongUsage("there is no home directory; name the key store with --store DIR".to_owned()))?;
+    let data =
+        data.ok_or_else(|| WrongUsage("there is no home directory; name the key store with --store DIR".to_owned()))?;
     Ok(data.join("leafwright/keys").join(domain))
 }
 
@@ -127,7 +128,9 @@ fn show(identity: &PublicIdentity) -> Result<Exit> {
 }
 
 fn creds(store: &KeyStore, identity: &PublicIdentity, user: &str, out: &Path) -> Result<Exit> {
-    let unknown = || WrongUsage(format!("there is no user of the cluster `{user}`; `leafwright keys show` lists those with a JWT"));
+    let unknown = || {
+        WrongUsage(format!("there is no user of the cluster `{user}`; `leafwright keys show` lists those with a JWT"))
+    };
     let id = UserId::parse(user).ok_or_else(unknown)?;
     let public = identity.users.get(&id).and_then(|user| user.jwt.as_deref());
     put_secret(out, &store.creds(&id, public.ok_or_else(unknown)?)?, 0o400)?;

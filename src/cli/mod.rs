@@ -130,7 +130,8 @@ fn find_root(cli: &Cli) -> Result<PathBuf> {
         Some(root) => Err(WrongUsage(format!("there is no domain.toml in {}", root.display())).into()),
         None => {
             let here = std::env::current_dir().context("cannot tell the current directory")?;
-            let missing = || WrongUsage("there is no domain.toml here or above; name its directory with --domain DIR".to_owned());
+            let missing =
+                || WrongUsage("there is no domain.toml here or above; name its directory with --domain DIR".to_owned());
             load::root(&here).ok_or_else(|| missing().into())
         }
     }

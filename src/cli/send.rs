@@ -29,7 +29,8 @@ pub fn run(args: &Args, sources: &Sources) -> Result<Exit> {
     let message = message.ok_or_else(|| WrongUsage(format!("no contract has a message `{}`", args.message)))?;
     let fields: Vec<_> = args.fields.iter().map(|field| pair(field)).collect::<Result<_, _>>()?;
     let payload = payload(message, &fields).map_err(WrongUsage)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     let sent = runtime.block_on(async {
         let client = args.door.connect().await?;
         let (id, time) = (client.new_inbox(), OffsetDateTime::now_utc().format(&Rfc3339)?);

@@ -21,7 +21,8 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<Exit> {
     let pattern = SubjectPattern::parse(&args.pattern).map_err(|fault| WrongUsage(fault.to_string()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         let client = args.door.connect().await?;
         let mut messages = tap(&client, pattern.to_string()).await?.take(args.count.unwrap_or(usize::MAX));

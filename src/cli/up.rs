@@ -38,7 +38,8 @@ pub struct Args {
 const LOOK: Duration = Duration::from_millis(200);
 
 pub fn run(args: &Args, root: &Path) -> Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     match runtime.block_on(up(args, root)) {
         Ok(exit) => Ok(exit),
         Err(Fault::Usage(text)) => Err(WrongUsage(text).into()),
@@ -162,4 +163,3 @@ impl Talk for Voice {
         })
     }
 }
-

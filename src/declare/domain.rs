@@ -4,7 +4,9 @@ use super::module::Body;
 use super::table::{File, Reader, list, once, text, word};
 use super::value::Table;
 use crate::diag::{SourceId, Span, Spanned};
-use crate::name::{AccountName, DomainName, EventSetName, HostName, MachineName, MessageName, RoleName, SubjectPattern, ZoneName};
+use crate::name::{
+    AccountName, DomainName, EventSetName, HostName, MachineName, MessageName, RoleName, SubjectPattern, ZoneName,
+};
 use std::collections::BTreeMap;
 
 #[derive(Debug)]
@@ -79,7 +81,21 @@ impl Domain {
         let roles = reader.each("roles", RoleName::parse, Role::read);
         let body = Body::read(&mut reader);
         reader.finish();
-        Some(Self { source, name: name?, dns: dns?, doc, account, subjects, zone, zones, clusters, roles, events, external, body })
+        Some(Self {
+            source,
+            name: name?,
+            dns: dns?,
+            doc,
+            account,
+            subjects,
+            zone,
+            zones,
+            clusters,
+            roles,
+            events,
+            external,
+            body,
+        })
     }
 }
 

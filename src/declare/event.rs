@@ -73,7 +73,8 @@ const SHOWN: usize = 50;
 fn shorten(report: &mut Report) {
     let Some(first) = report.diagnostics.get(SHOWN) else { return };
     let more = report.diagnostics.len() - SHOWN;
-    let rest = Diagnostic::error(first.code, first.primary.span, format!("{more} more mistakes from here on in this set"));
+    let rest =
+        Diagnostic::error(first.code, first.primary.span, format!("{more} more mistakes from here on in this set"));
     report.diagnostics.truncate(SHOWN);
     report.push(rest.help("mend the ones above, then check again"));
 }
@@ -85,9 +86,13 @@ fn unique_ids(text: &str, events: &[Event], report: &mut Report) {
     for same in order.chunk_by(|a, b| a.id == b.id) {
         let [first, others @ ..] = same else { continue };
         for again in others {
-            let diagnostic = Diagnostic::error(TWICE, id_place(text, again), format!("the event id `{}` is used twice in the set", again.id))
-                .also(id_place(text, first), "first used here")
-                .help("give each event an id of its own; it is how a second loading recognises it");
+            let diagnostic = Diagnostic::error(
+                TWICE,
+                id_place(text, again),
+                format!("the event id `{}` is used twice in the set", again.id),
+            )
+            .also(id_place(text, first), "first used here")
+            .help("give each event an id of its own; it is how a second loading recognises it");
             report.push(diagnostic);
         }
     }
@@ -184,8 +189,7 @@ fn read_line(line: Line<'_>, report: &mut Report) -> Option<Event> {
     (report.diagnostics.len() == before).then_some(event)
 }
 
-const EXAMPLE: &str =
-    r#"write `{"specversion":"1.0","id":"1","source":"/setup","type":"todos.added","data":{}}`"#;
+const EXAMPLE: &str = r#"write `{"specversion":"1.0","id":"1","source":"/setup","type":"todos.added","data":{}}`"#;
 
 #[derive(Default)]
 struct EventDraft<'t> {
@@ -201,8 +205,9 @@ struct EventDraft<'t> {
 impl EventDraft<'_> {
     fn finish(self, line: &Line<'_>, report: &mut Report) -> Option<Event> {
         let missing = |wanted: &&str| !self.seen.iter().any(|(seen, _)| seen == wanted);
-        let missing: Vec<String> =
-            (["specversion", "id", "source", "type"].iter().filter(|wanted| missing(wanted))).map(|wanted| format!("`{wanted}`")).collect();
+        let missing: Vec<String> = (["specversion", "id", "source", "type"].iter().filter(|wanted| missing(wanted)))
+            .map(|wanted| format!("`{wanted}`"))
+            .collect();
         if !missing.is_empty() {
             let message = format!("the event has no {}", missing.join(", no "));
             report.push(Diagnostic::error(SHAPE, line.span(), message).help(EXAMPLE));
@@ -213,7 +218,13 @@ impl EventDraft<'_> {
     }
 }
 
-fn attribute<'t>(line: &Line<'_>, draft: &mut EventDraft<'t>, key: Cow<'t, str>, value: &RawValue, report: &mut Report) {
+fn attribute<'t>(
+    line: &Line<'_>,
+    draft: &mut EventDraft<'t>,
+    key: Cow<'t, str>,
+    value: &RawValue,
+    report: &mut Report,
+) {
     let place = line.place(value.get());
     if let Some((_, first)) = draft.seen.iter().find(|(seen, _)| **seen == *key) {
         let diagnostic = Diagnostic::error(SHAPE, place, format!("the attribute `{key}` is given twice"));
@@ -225,7 +236,9 @@ fn attribute<'t>(line: &Line<'_>, draft: &mut EventDraft<'t>, key: Cow<'t, str>,
         "data" => draft.data = Some(Spanned::new(Box::from(value.get()), place)),
         "data_base64" => {
             let diagnostic = Diagnostic::error(DATA, place, "binary data cannot be loaded from an event set");
-            report.push(diagnostic.help("write the payload as JSON in `data`, or keep it in an object store and name it"));
+            report.push(
+                diagnostic.help("write the payload as JSON in `data`, or keep it in an object store and name it"),
+            );
         }
         _ => {
             let Some(text) = attribute_text(&key, value.get(), place, report) else { return };
@@ -236,7 +249,8 @@ fn attribute<'t>(line: &Line<'_>, draft: &mut EventDraft<'t>, key: Cow<'t, str>,
 
 /// A CloudEvents attribute is a string, an integer or a boolean; all travel as text.
 fn attribute_text(key: &str, json: &str, place: Span, report: &mut Report) -> Option<Box<str>> {
-    let context = matches!(key, "specversion" | "id" | "source" | "type" | "subject" | "time" | "datacontenttype" | "dataschema");
+    let context =
+        matches!(key, "specversion" | "id" | "source" | "type" | "subject" | "time" | "datacontenttype" | "dataschema");
     if !context && !(key.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) && !key.is_empty()) {
         let message = format!("`{key}` is no CloudEvents attribute name, which is made of a-z and 0-9");
         report.push(Diagnostic::error(SHAPE, place, message).help("put what belongs to the payload into `data`"));
@@ -250,12 +264,18 @@ fn attribute_text(key: &str, json: &str, place: Span, report: &mut Report) -> Op
     };
     let Some(text) = text else {
         let wanted = if context { "a string" } else { "a string, a boolean or a 32-bit integer" };
-        report.push(Diagnostic::error(SHAPE, place, format!("the attribute `{key}` must be {wanted}")).help(format!("write `\"{key}\":\"…\"`")));
+        report.push(
+            Diagnostic::error(SHAPE, place, format!("the attribute `{key}` must be {wanted}"))
+                .help(format!("write `\"{key}\":\"…\"`")),
+        );
         return None;
     };
     if text.is_empty() || text.chars().any(char::is_control) {
         let message = format!("the attribute `{key}` must have a text without control characters");
-        report.push(Diagnostic::error(SHAPE, place, message).help(format!("write `\"{key}\":\"…\"`, or leave it out where it is optional")));
+        report.push(
+            Diagnostic::error(SHAPE, place, message)
+                .help(format!("write `\"{key}\":\"…\"`, or leave it out where it is optional")),
+        );
         return None;
     }
     Some(text)
@@ -265,7 +285,10 @@ fn keep(draft: &mut EventDraft, key: &str, text: Box<str>, place: Span, report: 
     match key {
         "specversion" if &*text == "1.0" => draft.version = Some(()),
         "specversion" => {
-            report.push(Diagnostic::error(SHAPE, place, format!("CloudEvents {text} is not read here")).help("write `\"specversion\":\"1.0\"`"));
+            report.push(
+                Diagnostic::error(SHAPE, place, format!("CloudEvents {text} is not read here"))
+                    .help("write `\"specversion\":\"1.0\"`"),
+            );
         }
         "id" => draft.id = Some(text),
         "source" => draft.source = Some(text),
@@ -274,7 +297,8 @@ fn keep(draft: &mut EventDraft, key: &str, text: Box<str>, place: Span, report: 
             Err(fault) => report.push(unnamed(place, fault)),
         },
         "datacontenttype" if !is_json(&text) => {
-            let diagnostic = Diagnostic::error(DATA, place, format!("data of type `{text}` cannot be loaded from an event set"));
+            let diagnostic =
+                Diagnostic::error(DATA, place, format!("data of type `{text}` cannot be loaded from an event set"));
             report.push(diagnostic.help("write the payload as JSON in `data` and leave `datacontenttype` out"));
         }
         "time" if !is_time(&text) => {
@@ -294,9 +318,13 @@ fn is_json(kind: &str) -> bool {
 fn is_time(text: &str) -> bool {
     let fits = |part: &str, form: &str| {
         part.len() == form.len()
-            && part.bytes().zip(form.bytes()).all(|(c, f)| if f == b'0' { c.is_ascii_digit() } else { c.eq_ignore_ascii_case(&f) })
+            && part
+                .bytes()
+                .zip(form.bytes())
+                .all(|(c, f)| if f == b'0' { c.is_ascii_digit() } else { c.eq_ignore_ascii_case(&f) })
     };
-    let number = |range: std::ops::Range<usize>| text.get(range).and_then(|part| part.parse::<u32>().ok()).unwrap_or(99);
+    let number =
+        |range: std::ops::Range<usize>| text.get(range).and_then(|part| part.parse::<u32>().ok()).unwrap_or(99);
     let Some((stamp, rest)) = text.split_at_checked(19) else { return false };
     let rest = match rest.strip_prefix('.') {
         Some(fraction) => {
@@ -310,5 +338,10 @@ fn is_time(text: &str) -> bool {
     };
     let offset = fits(rest, "Z") || fits(rest, "+00:00") || fits(rest, "-00:00");
     let date = (1..=12).contains(&number(5..7)) && (1..=31).contains(&number(8..10));
-    fits(stamp, "0000-00-00T00:00:00") && offset && date && number(11..13) < 24 && number(14..16) < 60 && number(17..19) < 61
+    fits(stamp, "0000-00-00T00:00:00")
+        && offset
+        && date
+        && number(11..13) < 24
+        && number(14..16) < 60
+        && number(17..19) < 61
 }

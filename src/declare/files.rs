@@ -65,7 +65,9 @@ impl Kind {
                 BLOCK,
                 CHECK,
             ],
-            Kind::Machine => &[(TOP, &["configuration", "hardware", "person", "events", "zone"]), (TOP, BODY), BLOCK, CHECK],
+            Kind::Machine => {
+                &[(TOP, &["configuration", "hardware", "person", "events", "zone"]), (TOP, BODY), BLOCK, CHECK]
+            }
             Kind::Module => &[(TOP, &["doc", "imports", "options"]), (TOP, BODY), OPTION, BLOCK, CHECK],
             Kind::Hardware => &[(TOP, &["doc", "arch", "cores", "memory", "disk"]), (TOP, BODY), BLOCK, CHECK],
             Kind::Person => &[(TOP, &["full_name", "nkey", "roles", "ssh"])],
@@ -114,7 +116,9 @@ fn classify(path: &str) -> Result<(Kind, &str), String> {
         },
         "identity" if rest == "identity.toml" => Ok((Kind::Identity, rest)),
         "identity" if rest.ends_with(".jwt") || rest.ends_with(".pem") => Ok((Kind::Signed, rest)),
-        "identity" => Err("identity/identity.toml, and JWTs and certificates, all written by `leafwright keys sign`".to_owned()),
+        "identity" => {
+            Err("identity/identity.toml, and JWTs and certificates, all written by `leafwright keys sign`".to_owned())
+        }
         _ => Err("domain.toml, machines/, modules/, hardware/, people/, events/, contracts/ and identity/".to_owned()),
     }
 }
@@ -197,7 +201,8 @@ fn one(sources: &Sources, id: SourceId) -> (Option<Thing>, Report) {
     let path = sources.path(id);
     let thing = match classify(path) {
         Err(expected) => {
-            let diagnostic = Diagnostic::error(UNEXPECTED, Span::new(id, 0..0), format!("`{path}` is not read by anything"));
+            let diagnostic =
+                Diagnostic::error(UNEXPECTED, Span::new(id, 0..0), format!("`{path}` is not read by anything"));
             report.push(diagnostic.help(format!("expected here: {expected}; rename or remove the file")));
             Some(Thing::Nothing)
         }
@@ -270,8 +275,10 @@ fn named<N>(id: SourceId, text: &str, parse: fn(&str) -> Result<N, Fault>, repor
     match parse(text) {
         Ok(name) => Some(name),
         Err(fault) => {
-            let diagnostic = Diagnostic::error(NAME, Span::new(id, 0..0), format!("the file's name is no name: {}", fault.message));
-            let help = fault.help.map_or("rename the file".to_owned(), |help| help.replacen("write", "rename it to", 1));
+            let diagnostic =
+                Diagnostic::error(NAME, Span::new(id, 0..0), format!("the file's name is no name: {}", fault.message));
+            let help =
+                fault.help.map_or("rename the file".to_owned(), |help| help.replacen("write", "rename it to", 1));
             report.push(diagnostic.help(help));
             None
         }
@@ -304,8 +311,14 @@ pub(super) fn json_fault(id: SourceId, text: &str, base: usize, error: &serde_js
             ("a comma before the end".to_owned(), "remove the last comma: JSON has none before `}` or `]`")
         }
         "key must be a string" => (words.clone(), "write the key in double quotes: `\"key\"`"),
-        "expected value" => ("a value is missing or is no JSON".to_owned(), "write a string in double quotes, a number, `true`, `false`, `null`, `{…}` or `[…]`"),
-        "trailing characters" => ("more follows after the end of the JSON".to_owned(), "remove what follows; in an event set each line is one object"),
+        "expected value" => (
+            "a value is missing or is no JSON".to_owned(),
+            "write a string in double quotes, a number, `true`, `false`, `null`, `{…}` or `[…]`",
+        ),
+        "trailing characters" => (
+            "more follows after the end of the JSON".to_owned(),
+            "remove what follows; in an event set each line is one object",
+        ),
         _ if error.is_eof() => ("the JSON ends too early".to_owned(), "close what is open: `\"`, `}` or `]`"),
         _ => (words.clone(), "see `leafwright explain LW0006`"),
     };
@@ -329,7 +342,10 @@ fn gather(sources: &Sources, thing: Thing, declared: &mut Declared, report: &mut
                 let message = format!("the service `{}` has two contracts", it.service);
                 let diagnostic = Diagnostic::error(TWICE, Span::new(it.source, 0..0), message)
                     .also(Span::new(first.source, 0..0), "the first one")
-                    .help(format!("join them in `{}`, or name the other service differently", sources.path(first.source)));
+                    .help(format!(
+                        "join them in `{}`, or name the other service differently",
+                        sources.path(first.source)
+                    ));
                 report.push(diagnostic);
             }
             None => drop(declared.contracts.insert(it.service.clone(), *it)),

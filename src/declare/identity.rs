@@ -50,7 +50,8 @@ impl Identity {
         let account = reader.required("account", "account = \"A…\"", word(NKeyPublic::parse));
         let users = reader.optional("users", table).map(|users| users.value).unwrap_or_default();
         let users = users.entries.into_iter().filter_map(|user| user_key(reader.file, user)).collect();
-        let certificates = reader.each("certificates", MachineName::parse, |file, _, table, at| Certificate::read(file, table, at));
+        let certificates =
+            reader.each("certificates", MachineName::parse, |file, _, table, at| Certificate::read(file, table, at));
         reader.finish();
         Some(Self {
             source,

@@ -57,7 +57,8 @@ impl Machine {
     pub(super) fn read(file: &mut File, name: Option<MachineName>, table: Table) -> Option<Self> {
         let (source, top) = (file.source, file.top());
         let mut reader = Reader::new(file, table, top);
-        let configuration = reader.required("configuration", "configuration = [\"leaf\"]", super::table::list(word(ModuleName::parse)));
+        let configuration =
+            reader.required("configuration", "configuration = [\"leaf\"]", super::table::list(word(ModuleName::parse)));
         let hardware = reader.required("hardware", "hardware = \"…\"", word(HardwareName::parse));
         let person = reader.required("person", "person = \"…\"", word(PersonName::parse));
         let events = reader.set_of("events", word(EventSetName::parse));

@@ -20,9 +20,9 @@ pub use domain::{Cluster, Domain, Role, Zone};
 pub use event::{Event, EventSet};
 pub use identity::Identity;
 
+pub use files::{Expected, FOREGROUND, STANDARD, all, expected};
 pub use machine::{Hardware, HardwareName, Machine, Person};
 pub use module::{Block, Body, Check, Module, OptionDecl};
-pub use files::{Expected, FOREGROUND, STANDARD, all, expected};
 pub use table::nearest;
 pub use value::{Entry, Table, Value};
 

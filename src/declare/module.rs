@@ -75,7 +75,16 @@ impl Module {
         let body = Body::read(&mut reader);
         reader.finish();
         let options = options.map(|options| OptionDecl::read_all(file, options.value)).unwrap_or_default();
-        Some(Self { name: name?, source, doc, imports, options, body, templates: BTreeMap::new(), texts: BTreeMap::new() })
+        Some(Self {
+            name: name?,
+            source,
+            doc,
+            imports,
+            options,
+            body,
+            templates: BTreeMap::new(),
+            texts: BTreeMap::new(),
+        })
     }
 }
 
@@ -110,7 +119,8 @@ fn option_path(path: &str, declaration: &Table) -> Result<(), Fault> {
     let only_tables = declaration.entries.iter().all(|entry| matches!(entry.value.value, Value::Table(_)));
     match declaration.entries.first() {
         Some(inner) if only_tables && &*inner.key.value != "fields" => {
-            Err(Fault::new("the path of an option is one quoted key").help(format!("write `[options.\"{path}.{}\"]`", inner.key.value)))
+            Err(Fault::new("the path of an option is one quoted key")
+                .help(format!("write `[options.\"{path}.{}\"]`", inner.key.value)))
         }
         _ => Ok(()),
     }

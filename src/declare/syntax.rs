@@ -44,7 +44,10 @@ pub(super) fn parse(id: SourceId, text: &str, report: &mut Report) -> (Table, So
     let soundness = if errors.is_empty() && !lost { Soundness::Sound } else { Soundness::Recovered };
     if text.starts_with('\u{feff}') {
         let span = Span::new(id, 0..3);
-        report.push(Diagnostic::error(NEWER, span, "the file begins with a byte order mark").help("save it as UTF-8 without one"));
+        report.push(
+            Diagnostic::error(NEWER, span, "the file begins with a byte order mark")
+                .help("save it as UTF-8 without one"),
+        );
     }
     report_syntax(id, text, errors, report);
     report.absorb(found);
@@ -85,24 +88,38 @@ fn advise(id: SourceId, text: &str, range: std::ops::Range<usize>, error: &Parse
             ("the value is not well formed", "a string stands in quotes, and each key on a line of its own")
         }
         "string values must be quoted" => ("a string must stand in quotes", "write `\"…\"` around the text"),
-        "invalid basic string" if expected == ["`\"`"] => ("the string is not closed", "end it with `\"` on the same line"),
-        "invalid literal string" if expected == ["`'`"] => ("the string is not closed", "end it with `'` on the same line"),
+        "invalid basic string" if expected == ["`\"`"] => {
+            ("the string is not closed", "end it with `\"` on the same line")
+        }
+        "invalid literal string" if expected == ["`'`"] => {
+            ("the string is not closed", "end it with `'` on the same line")
+        }
         "unexpected key or value" => ("more than one thing on the line", "give each key a line of its own"),
         "key with no value" => ("`=` is missing", "write `key = value`; a key with spaces stands in quotes"),
         "unquoted keys cannot be empty" => ("the key is missing", "write a key before the `=`"),
         "invalid unquoted key" => ("the key has a character that must stand in quotes", "write `\"…\"` around the key"),
-        "missing escaped value" => ("there is no such escape", "write `\\\\` for a backslash, or put the text in single quotes"),
-        "unexpected leading zero" => ("a number cannot begin with zero", "remove the zero, or write a string in quotes"),
+        "missing escaped value" => {
+            ("there is no such escape", "write `\\\\` for a backslash, or put the text in single quotes")
+        }
+        "unexpected leading zero" => {
+            ("a number cannot begin with zero", "remove the zero, or write a string in quotes")
+        }
         "`_` may only go between digits" => ("`_` stands between two digits only", "remove it"),
-        "missing comma between array elements" => ("a comma is missing, or the list is not closed", "write `,` between the elements, and `]` after the last"),
+        "missing comma between array elements" => {
+            ("a comma is missing, or the list is not closed", "write `,` between the elements, and `]` after the last")
+        }
         "missing value for key" | "missing value" => ("the key has no value", "write the value after the `=`"),
         "unclosed inline table" => ("the table in braces is not closed", "end it with `}` on the same line"),
         "unclosed array" => ("the list is not closed", "end it with `]`"),
-        "unclosed table" | "unclosed array table" => ("the table's header is not closed", "write `[name]`, or `[[name]]` for one of several"),
+        "unclosed table" | "unclosed array table" => {
+            ("the table's header is not closed", "write `[name]`, or `[[name]]` for one of several")
+        }
         other => (other, ""),
     };
     let mut diagnostic = Diagnostic::error(SYNTAX, Span::new(id, range.clone()), message);
-    if error.description().contains("array element") && let Some(open) = error.context() {
+    if error.description().contains("array element")
+        && let Some(open) = error.context()
+    {
         let open = floor_boundary(text, open.start())..floor_boundary(text, open.end());
         diagnostic = diagnostic.also(Span::new(id, open), "the list begins here");
     }
@@ -188,7 +205,9 @@ impl<'i> Builder<'i, '_> {
         self.merged = false;
         let parent = root.at(&path);
         let index = match (open.kind(), parent.find(&last.value)) {
-            (EventKind::ArrayTableOpen, None) => parent.push(last, Node::Tables(vec![(Draft::new(Origin::Header), span)]), span),
+            (EventKind::ArrayTableOpen, None) => {
+                parent.push(last, Node::Tables(vec![(Draft::new(Origin::Header), span)]), span)
+            }
             (_, None) => parent.push(last, Node::Table(Draft::new(Origin::Header)), span),
             (kind, Some(index)) => self.reopen(parent, index, kind, last, span)?,
         };
@@ -238,7 +257,8 @@ impl<'i> Builder<'i, '_> {
                     Node::Tables(_) => "a list of tables",
                 };
                 let message = format!("`{}` is {what} already and cannot be extended here", key.value);
-                let diagnostic = Diagnostic::error(DUPLICATE, key.span, message).also(entry.key.span, "first defined here");
+                let diagnostic =
+                    Diagnostic::error(DUPLICATE, key.span, message).also(entry.key.span, "first defined here");
                 self.found.push(diagnostic.help("rename one of them, or write both as tables"));
                 self.lost = true;
                 None
@@ -341,7 +361,11 @@ impl<'i> Builder<'i, '_> {
                     end = self.events[self.at - 1].span();
                     continue;
                 }
-                EventKind::ValueSep | EventKind::Whitespace | EventKind::Comment | EventKind::Newline | EventKind::Error => {}
+                EventKind::ValueSep
+                | EventKind::Whitespace
+                | EventKind::Comment
+                | EventKind::Newline
+                | EventKind::Error => {}
                 _ => break,
             }
             self.at += 1;
@@ -384,7 +408,12 @@ impl<'i> Builder<'i, '_> {
         Spanned::new(Value::Table(draft.table(self.id)), span)
     }
 
-    fn one_line(&mut self, open: toml_parser::Span, newline: Option<toml_parser::Span>, comma: Option<toml_parser::Span>) {
+    fn one_line(
+        &mut self,
+        open: toml_parser::Span,
+        newline: Option<toml_parser::Span>,
+        comma: Option<toml_parser::Span>,
+    ) {
         if newline.is_some() {
             let diagnostic = Diagnostic::error(NEWER, self.span(open), "a table in braces must stand on one line")
                 .label("it goes on in the next line")
@@ -455,7 +484,9 @@ impl<'i> Builder<'i, '_> {
 
     /// `\e` and `\xHH` came with TOML 1.1.
     fn escapes(&mut self, event: Event) {
-        let (Some(Encoding::BasicString | Encoding::MlBasicString), Some(raw)) = (event.encoding(), self.source.get(event)) else {
+        let (Some(Encoding::BasicString | Encoding::MlBasicString), Some(raw)) =
+            (event.encoding(), self.source.get(event))
+        else {
             return;
         };
         let bytes = raw.as_bytes();
@@ -473,7 +504,8 @@ impl<'i> Builder<'i, '_> {
                     "\\e" => format!("write `{instead}`"),
                     _ => format!("write `{instead}` and the two digits"),
                 };
-                self.found.push(Diagnostic::error(NEWER, span, format!("the escape `{escape}` is not TOML 1.0")).help(help));
+                self.found
+                    .push(Diagnostic::error(NEWER, span, format!("the escape `{escape}` is not TOML 1.0")).help(help));
             }
             at += 2;
         }

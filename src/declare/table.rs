@@ -56,7 +56,8 @@ impl File<'_> {
             _ => "\"…\"".to_owned(),
         };
         let diagnostic = Diagnostic::error(TYPE, found.span, format!("{who} must be {wanted}"));
-        self.report.push(diagnostic.label(format!("this is {}", found.value.kind())).help(format!("write `{assign}{right}`")));
+        self.report
+            .push(diagnostic.label(format!("this is {}", found.value.kind())).help(format!("write `{assign}{right}`")));
         None
     }
 
@@ -68,7 +69,8 @@ impl File<'_> {
 
     /// The same name twice where each may stand once.
     pub(super) fn twice(&mut self, again: Span, first: Span, name: &str) {
-        let diagnostic = Diagnostic::error(TWICE, again, format!("`{name}` is named twice")).also(first, "first named here");
+        let diagnostic =
+            Diagnostic::error(TWICE, again, format!("`{name}` is named twice")).also(first, "first named here");
         self.report.push(diagnostic.help("remove one of them"));
     }
 }
@@ -108,7 +110,11 @@ impl<'f, 'r> Reader<'f, 'r> {
         Some(self.entries.remove(place))
     }
 
-    pub(super) fn optional<T>(&mut self, key: &'static str, read: impl Fn(&mut File, &str, Spanned<Value>) -> Option<T>) -> Option<T> {
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&mut File, &str, Spanned<Value>) -> Option<T>,
+    ) -> Option<T> {
         let entry = self.take(key)?;
         self.file.at = At::Key;
         read(self.file, key, entry.value)
@@ -137,7 +143,11 @@ impl<'f, 'r> Reader<'f, 'r> {
     }
 
     /// A list, empty if the key is absent; elements that are wrong are reported and left out.
-    pub(super) fn list_of<T>(&mut self, key: &'static str, read: impl Fn(&mut File, &str, Spanned<Value>) -> Option<T>) -> Vec<T> {
+    pub(super) fn list_of<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&mut File, &str, Spanned<Value>) -> Option<T>,
+    ) -> Vec<T> {
         self.optional(key, list(read)).unwrap_or_default()
     }
 
@@ -194,7 +204,8 @@ fn advice(kind: Kind, known: &[&'static str], entry: &Entry) -> String {
     if let Some(near) = nearest(key, known.iter().copied()) {
         return format!("write `{near}`");
     }
-    let places: Vec<&str> = kind.tree().iter().filter(|(_, keys)| keys.contains(&key)).map(|(place, _)| *place).collect();
+    let places: Vec<&str> =
+        kind.tree().iter().filter(|(_, keys)| keys.contains(&key)).map(|(place, _)| *place).collect();
     if !places.is_empty() {
         return format!("`{key}` belongs in {}", places.join(" or "));
     }
@@ -238,7 +249,9 @@ pub(super) fn any(_: &mut File, _: &str, value: Spanned<Value>) -> Option<Spanne
 }
 
 /// A string that `parse` turns into a name or quantity.
-pub(super) fn word<T>(parse: fn(&str) -> Result<T, Fault>) -> impl Fn(&mut File, &str, Spanned<Value>) -> Option<Spanned<T>> {
+pub(super) fn word<T>(
+    parse: fn(&str) -> Result<T, Fault>,
+) -> impl Fn(&mut File, &str, Spanned<Value>) -> Option<Spanned<T>> {
     move |file, key, value| {
         let text = text(file, key, value)?;
         match parse(&text.value) {

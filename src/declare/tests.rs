@@ -55,7 +55,9 @@ fn same(ours: &Value, theirs: &DeValue<'_>) -> bool {
         (Value::Int(a), DeValue::Integer(b)) => i64::from_str_radix(b.as_str(), b.radix()) == Ok(*a),
         (Value::Float(a), DeValue::Float(b)) => b.as_str().parse() == Ok(*a),
         (Value::Text(a), DeValue::String(b)) => **a == **b,
-        (Value::List(a), DeValue::Array(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(&a.value, b.get_ref())),
+        (Value::List(a), DeValue::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(&a.value, b.get_ref()))
+        }
         (Value::Table(a), DeValue::Table(b)) => same_table(a, b),
         _ => false,
     }
@@ -63,16 +65,71 @@ fn same(ours: &Value, theirs: &DeValue<'_>) -> bool {
 
 fn same_table(ours: &Table, theirs: &DeTable<'_>) -> bool {
     let value = |key: &str| theirs.iter().find(|(name, _)| &**name.get_ref() == key).map(|(_, value)| value.get_ref());
-    ours.entries.len() == theirs.len() && ours.entries.iter().all(|entry| value(&entry.key.value).is_some_and(|value| same(&entry.value.value, value)))
+    ours.entries.len() == theirs.len()
+        && ours.entries.iter().all(|entry| value(&entry.key.value).is_some_and(|value| same(&entry.value.value, value)))
 }
 
 /// Small pieces of TOML, so that whole lines of it come up often.
 fn toml_soup() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "a", "b", "c", "a.b", "\"a\"", "'q.r'", " = ", "=", ".", "1", "-2", "0x1f", "1.5", "1e3", "true", "\"x\"", "'y'", "\"\"\"m\n\"\"\"",
-        "\"\\u00e4\"", "\"\\x41\"", "\"\\e\"", "[", "]", "[[", "]]", "[a]", "[a.b]", "[b]", "[[a]]", "[[c]]", "[c.a]", "[1, 2]", "[ ]", "{ }",
-        "{ a = 1 }", "{ a = 1, b.c = 2 }", "{ a = 1, }", "{ a = [\n1,\n] }", ",", "\n", "\n", "\n", "\r\n", " ", "\t", "# c\n", "a = 1\n",
-        "b = 2\n", "a.b = 1\n", "a.c = 2\n", "a.b.c = 3\n", "c = [{ a = 1 }]\n", "inf", "2026-01-01", "09:30", "\u{0}", "ä", "\"\\u0000\"",
+        "a",
+        "b",
+        "c",
+        "a.b",
+        "\"a\"",
+        "'q.r'",
+        " = ",
+        "=",
+        ".",
+        "1",
+        "-2",
+        "0x1f",
+        "1.5",
+        "1e3",
+        "true",
+        "\"x\"",
+        "'y'",
+        "\"\"\"m\n\"\"\"",
+        "\"\\u00e4\"",
+        "\"\\x41\"",
+        "\"\\e\"",
+        "[",
+        "]",
+        "[[",
+        "]]",
+        "[a]",
+        "[a.b]",
+        "[b]",
+        "[[a]]",
+        "[[c]]",
+        "[c.a]",
+        "[1, 2]",
+        "[ ]",
+        "{ }",
+        "{ a = 1 }",
+        "{ a = 1, b.c = 2 }",
+        "{ a = 1, }",
+        "{ a = [\n1,\n] }",
+        ",",
+        "\n",
+        "\n",
+        "\n",
+        "\r\n",
+        " ",
+        "\t",
+        "# c\n",
+        "a = 1\n",
+        "b = 2\n",
+        "a.b = 1\n",
+        "a.c = 2\n",
+        "a.b.c = 3\n",
+        "c = [{ a = 1 }]\n",
+        "inf",
+        "2026-01-01",
+        "09:30",
+        "\u{0}",
+        "ä",
+        "\"\\u0000\"",
     ]);
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
@@ -80,7 +137,15 @@ fn toml_soup() -> impl Strategy<Value = String> {
 /// Well-formed lines about few names, so that tables meet each other in every way.
 fn toml_lines() -> impl Strategy<Value = String> {
     let path = prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..4).prop_map(|parts| parts.join("."));
-    let value = prop::sample::select(vec!["1", "[]", "[{ a = 1 }]", "{ }", "{ b.c = 1 }", "{ a = 1, a = 2 }", "{ a.b = 1, a.c = 2 }"]);
+    let value = prop::sample::select(vec![
+        "1",
+        "[]",
+        "[{ a = 1 }]",
+        "{ }",
+        "{ b.c = 1 }",
+        "{ a = 1, a = 2 }",
+        "{ a.b = 1, a.c = 2 }",
+    ]);
     let line = prop_oneof![
         path.clone().prop_map(|path| format!("[{path}]\n")),
         path.clone().prop_map(|path| format!("[[{path}]]\n")),
@@ -190,7 +255,8 @@ fn a_file_without_a_value_is_remembered() {
 fn events_keep_their_payload_byte_for_byte() {
     let mut sources = Sources::default();
     sources.add("domain.toml", "name = \"a\"\ndns = \"a\"\n");
-    let line = r#"{"data": {"b":1, "a" : 1.0e0},"type":"todos.added","id":"\u0061","source":"/s","specversion":"1.0","n":7}"#;
+    let line =
+        r#"{"data": {"b":1, "a" : 1.0e0},"type":"todos.added","id":"\u0061","source":"/s","specversion":"1.0","n":7}"#;
     let id = sources.add("events/one.jsonl", format!("{line}\r\n{}\n", line.replace("u0061", "u0062")));
     let checked = all(&sources);
     assert!(checked.report.is_empty(), "{:?}", checked.report);

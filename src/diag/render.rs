@@ -91,7 +91,8 @@ const KEY: usize = 8 * 1024;
 
 /// The lines with their secrets masked, also where a private key began above them.
 fn shown(text: &str, lines: Range<usize>) -> String {
-    let before = (lines.start.saturating_sub(KEY)..=lines.start).find(|at| text.is_char_boundary(*at)).unwrap_or(lines.start);
+    let before =
+        (lines.start.saturating_sub(KEY)..=lines.start).find(|at| text.is_char_boundary(*at)).unwrap_or(lines.start);
     let masked = mask(&text[before..lines.end]);
     masked[lines.start - before..].to_owned()
 }

@@ -49,7 +49,10 @@ fn private_keys(text: &str) -> Vec<std::ops::Range<usize>> {
             continue;
         }
         let start = open + mark.len();
-        let end = text[start..].find("-----END").or_else(|| text[start..].find("------END")).map_or(text.len(), |end| start + end);
+        let end = text[start..]
+            .find("-----END")
+            .or_else(|| text[start..].find("------END"))
+            .map_or(text.len(), |end| start + end);
         found.push(start..end);
     }
     found

@@ -102,10 +102,7 @@ impl Sources {
     /// Overwrites a range with `*`, line ends kept and the length unchanged: spans stay right, and the text is gone.
     pub fn mask(&mut self, span: Span) {
         let text = &mut self.files[span.source.0 as usize].1;
-        let hidden: String = text[span.range()]
-            .bytes()
-            .map(|byte| if byte == b'\n' { '\n' } else { '*' })
-            .collect();
+        let hidden: String = text[span.range()].bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
         text.replace_range(span.range(), &hidden);
     }
 

@@ -17,7 +17,11 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One JetStream handle a scope: each leaf that is running, and the cluster.
-pub async fn all(compiled: &Compiled, store: &KeyStore, identity: &PublicIdentity) -> Result<BTreeMap<Scope, JetStream>> {
+pub async fn all(
+    compiled: &Compiled,
+    store: &KeyStore,
+    identity: &PublicIdentity,
+) -> Result<BTreeMap<Scope, JetStream>> {
     let mut handles = BTreeMap::new();
     let mut members = Vec::new();
     for server in compiled.desired.servers.values() {
@@ -39,7 +43,8 @@ async fn leaf(server: &DesiredServer, store: &KeyStore) -> Result<Client> {
     let key = KeyId::User(user.clone());
     let key = store.nkey(&key)?.with_context(|| format!("the key store has no key of {user}"))?;
     let seed = key.seed()?;
-    let options = ConnectOptions::with_nkey(seed.reveal().to_owned()).custom_inbox_prefix(inbox(&server.machine, "provisioner"));
+    let options =
+        ConnectOptions::with_nkey(seed.reveal().to_owned()).custom_inbox_prefix(inbox(&server.machine, "provisioner"));
     open(options, &[server.listen]).await.with_context(|| format!("cannot connect to {}", server.machine))
 }
 

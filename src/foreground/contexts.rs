@@ -14,7 +14,13 @@ use serde_json::json;
 
 /// Writes one context for each person on a running machine, then one for each leaf's provisioner.
 /// The `nats` command finds them with `XDG_CONFIG_HOME` set to the state directory.
-pub fn write(state: &State, domain: &DomainName, desired: &Desired, store: &KeyStore, identity: &PublicIdentity) -> Result<Vec<ContextRow>> {
+pub fn write(
+    state: &State,
+    domain: &DomainName,
+    desired: &Desired,
+    store: &KeyStore,
+    identity: &PublicIdentity,
+) -> Result<Vec<ContextRow>> {
     let directory = state.root().join("nats/context");
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let mut rows = Vec::new();

@@ -34,7 +34,8 @@ pub async fn silent_sources(desired: &Desired, handles: &BTreeMap<Scope, JetStre
         let info: Info = cluster.request(&format!("STREAM.INFO.{}", config.name), &Value::Null).await?;
         if info.sources.iter().any(|source| source.active < 0) {
             // Refused while an election runs: then there is a new leader anyway.
-            let _answer = cluster.request::<Value>(&format!("STREAM.LEADER.STEPDOWN.{}", config.name), &json!({})).await;
+            let _answer =
+                cluster.request::<Value>(&format!("STREAM.LEADER.STEPDOWN.{}", config.name), &json!({})).await;
         }
     }
     Ok(())

@@ -11,9 +11,9 @@ use crate::declare::{self, Declared};
 use crate::diag::{Checked, Report, Sources};
 use crate::host::keys::KeyStore;
 use crate::identity::PublicIdentity;
+use crate::load;
 use crate::name::MachineName;
 use crate::resolve::{self, Domain, Part};
-use crate::load;
 use anyhow::Result;
 use std::fs;
 use std::path::Path;
@@ -108,6 +108,7 @@ fn chosen(domain: &Domain, named: &[MachineName]) -> Result<Vec<MachineName>, Fa
             return Err(Fault::Usage(format!("there is no machine {name}; there are {}", known.join(", "))));
         }
     }
-    let wanted = |machine: &resolve::Machine| named.is_empty() || machine.part == Part::Member || named.contains(&machine.name);
+    let wanted =
+        |machine: &resolve::Machine| named.is_empty() || machine.part == Part::Member || named.contains(&machine.name);
     Ok(domain.machines.iter().filter(|machine| wanted(machine)).map(|machine| machine.name.clone()).collect())
 }

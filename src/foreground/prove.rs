@@ -116,7 +116,7 @@ fn copies_row(copies: &Copies) -> CopiesRow {
 }
 
 fn totals(outcome: &Outcome) -> Totals {
-    let [passed, failed, skipped] =
-        [verify::Verdict::Passed, verify::Verdict::Failed, verify::Verdict::Skipped].map(|verdict| outcome.count(verdict));
+    let [passed, failed, skipped] = [verify::Verdict::Passed, verify::Verdict::Failed, verify::Verdict::Skipped]
+        .map(|verdict| outcome.count(verdict));
     Totals { passed, failed, skipped }
 }

@@ -89,7 +89,8 @@ async fn member_misses(server: &DesiredServer, members: usize) -> Result<Option<
     let machine = &server.machine;
     if members > 1 {
         let routez = monitor::routez(server.monitor).await?;
-        let others: std::collections::BTreeSet<&str> = routez.routes.iter().map(|route| route.remote_name.as_str()).collect();
+        let others: std::collections::BTreeSet<&str> =
+            routez.routes.iter().map(|route| route.remote_name.as_str()).collect();
         if others.len() < members - 1 {
             return Ok(Some(format!("{machine} is linked to {} of {} other members", others.len(), members - 1)));
         }

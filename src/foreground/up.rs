@@ -2,8 +2,8 @@
 //!
 //! Refuses: hiding a half success. What fails is an error; what runs until then is stopped by whoever drops it.
 
-use super::supervise::Family;
 use super::closures::InState;
+use super::supervise::Family;
 use super::{Prepared, connect, nudge, servers, services};
 use crate::apply::journal::Journal;
 use crate::apply::live::{Live, SeedProgress};

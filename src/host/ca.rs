@@ -49,7 +49,9 @@ impl Authority {
     pub fn open(store: &KeyStore, domain: &str, pem: Option<&str>, validity: Validity) -> Result<Self> {
         let (key, fresh) = key_or_new(store, &KeyId::Ca)?;
         let pem = match pem {
-            Some(pem) if fresh => bail!("the key store has no CA key, but there is a CA certificate:\n{pem}bring the store that made it"),
+            Some(pem) if fresh => {
+                bail!("the key store has no CA key, but there is a CA certificate:\n{pem}bring the store that made it")
+            }
             Some(pem) => pem.to_owned(),
             None => authority(domain, &key, validity)?.self_signed(&key)?.pem(),
         };
@@ -62,7 +64,13 @@ impl Authority {
     }
 
     /// A certificate for a server (and, because routes are verified both ways, for it as a client) under these names.
-    pub fn certify(&self, machine: &MachineName, names: &BTreeSet<String>, key: &KeyPair, validity: Validity) -> Result<Certificate> {
+    pub fn certify(
+        &self,
+        machine: &MachineName,
+        names: &BTreeSet<String>,
+        key: &KeyPair,
+        validity: Validity,
+    ) -> Result<Certificate> {
         let issuer = Issuer::from_ca_cert_pem(&self.pem, &self.key).context("the CA certificate cannot be read")?;
         let mut params = CertificateParams::default();
         params.subject_alt_names = names.iter().map(|name| alternative(name)).collect::<Result<_>>()?;

@@ -43,7 +43,12 @@ fn put(directory: &Path, path: &str, text: &str) -> Result<bool> {
 }
 
 /// Only what `keys sign` writes: a note that a person put there stays.
-fn remove_others(directory: &Path, below: &str, files: &BTreeMap<String, String>, changed: &mut Vec<String>) -> Result<()> {
+fn remove_others(
+    directory: &Path,
+    below: &str,
+    files: &BTreeMap<String, String>,
+    changed: &mut Vec<String>,
+) -> Result<()> {
     for entry in fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))? {
         let entry = entry?;
         let path = format!("{below}{}", entry.file_name().to_string_lossy());

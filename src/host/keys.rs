@@ -194,7 +194,8 @@ impl KeyStore {
 
     /// The content of a creds file: JWT and seed.
     pub fn creds(&self, user: &UserId, jwt: &str) -> Result<Secret> {
-        let key = self.nkey(&KeyId::User(user.clone()))?.with_context(|| format!("the key store has no key of {user}"))?;
+        let key =
+            self.nkey(&KeyId::User(user.clone()))?.with_context(|| format!("the key store has no key of {user}"))?;
         Ok(Secret::new(jwt::creds(jwt, key.seed()?.reveal())))
     }
 }
@@ -212,7 +213,9 @@ fn write_new_file(path: &Path, secret: &Secret, mode: u32) -> Result<()> {
     let linked = fs::hard_link(&beside, path);
     let _ = fs::remove_file(&beside);
     match linked {
-        Err(there) if there.kind() == ErrorKind::AlreadyExists => bail!("{} is there already: keys are never overwritten", path.display()),
+        Err(there) if there.kind() == ErrorKind::AlreadyExists => {
+            bail!("{} is there already: keys are never overwritten", path.display())
+        }
         other => other.with_context(|| format!("cannot write {}", path.display()))?,
     }
     sync_parent(path)
@@ -250,13 +253,19 @@ fn make_directory(path: &Path) -> Result<()> {
 
 fn sync_parent(path: &Path) -> Result<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
-    File::open(parent).and_then(|directory| directory.sync_all()).with_context(|| format!("cannot sync {}", parent.display()))
+    File::open(parent)
+        .and_then(|directory| directory.sync_all())
+        .with_context(|| format!("cannot sync {}", parent.display()))
 }
 
 fn refuse_open_mode(path: &Path, found: &fs::Metadata, right: &str) -> Result<()> {
     let mode = found.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        bail!("{} has mode {mode:04o}, so others can reach secrets: run `chmod {right} {}`", path.display(), path.display());
+        bail!(
+            "{} has mode {mode:04o}, so others can reach secrets: run `chmod {right} {}`",
+            path.display(),
+            path.display()
+        );
     }
     Ok(())
 }

@@ -66,7 +66,9 @@ fn refuse_other_store(store: &KeyStore, before: &PublicIdentity) -> Result<()> {
         if found.as_ref() != Some(key) {
             let found = found.map_or("nothing".to_owned(), |found| found.to_string());
             let store = store.root().display();
-            bail!("the key store {store} is not this domain's: `{id}` must be the private half of {key}, and it holds {found}");
+            bail!(
+                "the key store {store} is not this domain's: `{id}` must be the private half of {key}, and it holds {found}"
+            );
         }
     }
     Ok(())

@@ -23,7 +23,9 @@ pub fn current(wanted: &Wanted, declared: Option<&declare::Identity>, domain: Sp
     let mut report = Report::default();
     let Some(declared) = declared else {
         let text = "this domain has no identity yet: no keys, no JWTs, no certificates";
-        report.push(Diagnostic::error(MISSING, domain, text).help("run `leafwright keys init`, then `leafwright keys sign`"));
+        report.push(
+            Diagnostic::error(MISSING, domain, text).help("run `leafwright keys init`, then `leafwright keys sign`"),
+        );
         return Checked::new(None, report);
     };
     from_declared(declared).then(|identity| {
@@ -82,7 +84,9 @@ fn user_difference(
     user.issuer()?;
     let Some(token) = &has.jwt else { return Some(missing(format!("`{user}` has no JWT"))) };
     match jwt::read_again(token).map(|claims| claims.kind) {
-        Ok(Kind::User { permissions: p, connections: c, .. }) if p.means_the_same(permissions) && c == *connections => None,
+        Ok(Kind::User { permissions: p, connections: c, .. }) if p.means_the_same(permissions) && c == *connections => {
+            None
+        }
         _ => Some(different(format!("`{user}` may do something else than is declared"))),
     }
 }

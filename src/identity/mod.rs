@@ -11,8 +11,8 @@ pub mod signing;
 mod behind;
 mod text;
 
+pub use behind::{BEHIND, current};
 pub use permissions::{ConnectionType, Permissions, Rules};
 pub use public::{Certificate, Issuer, PublicIdentity, PublicUser, Signed, UserId};
 pub use signing::{Before, Material, Signers, Wanted, sign};
-pub use behind::{BEHIND, current};
 pub use text::{files, from_declared};

@@ -126,7 +126,8 @@ mod tests {
         ] {
             assert_eq!(UserId::parse(&user.to_string()), Some(user));
         }
-        for text in ["", "machines", "machines/thermo", "machines/Thermo/leaf", "machines/thermo/service-", "domain/x"] {
+        for text in ["", "machines", "machines/thermo", "machines/Thermo/leaf", "machines/thermo/service-", "domain/x"]
+        {
             assert_eq!(UserId::parse(text), None, "{text}");
         }
     }

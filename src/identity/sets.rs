@@ -107,8 +107,14 @@ pub fn service(talk: &ServiceTalk) -> Permissions {
 }
 
 /// A person on a machine: what its roles say, and its own inbox.
-pub fn person(machine: &MachineName, who: &str, publish: &BTreeSet<SubjectPattern>, subscribe: &BTreeSet<SubjectPattern>) -> Permissions {
-    let texts = |patterns: &BTreeSet<SubjectPattern>| patterns.iter().map(SubjectPattern::to_string).collect::<BTreeSet<_>>();
+pub fn person(
+    machine: &MachineName,
+    who: &str,
+    publish: &BTreeSet<SubjectPattern>,
+    subscribe: &BTreeSet<SubjectPattern>,
+) -> Permissions {
+    let texts =
+        |patterns: &BTreeSet<SubjectPattern>| patterns.iter().map(SubjectPattern::to_string).collect::<BTreeSet<_>>();
     let mut hears = texts(subscribe);
     hears.insert(format!("{}.>", inbox(machine, who)));
     permissions(texts(publish), hears)

@@ -40,7 +40,9 @@ pub struct Material {
 pub enum Before<'a> {
     Nothing,
     /// Something that cannot be believed: all is signed anew, in a later generation.
-    Unreadable { generation: u64 },
+    Unreadable {
+        generation: u64,
+    },
     Signed(&'a PublicIdentity),
 }
 
@@ -98,7 +100,8 @@ fn with_generation(
     };
     let account_key = signers.account.public();
     let system_jwt = account_of("SYS", &system_key, JetStream::Off, before.map(|b| b.system_account.jwt.as_str()));
-    let account_jwt = account_of(wanted.account.as_str(), &account_key, JetStream::Unlimited, before.map(|b| b.account.jwt.as_str()));
+    let account_jwt =
+        account_of(wanted.account.as_str(), &account_key, JetStream::Unlimited, before.map(|b| b.account.jwt.as_str()));
     let users = material.users.into_iter().map(|(user, key)| {
         let old = before.and_then(|before| before.users.get(&user)).and_then(|user| user.jwt.as_deref());
         let jwt = wanted.users.get(&user).and_then(|rights| user_jwt(signers, &user, &key, rights, old, generation));

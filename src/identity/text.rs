@@ -118,7 +118,9 @@ impl Reader<'_> {
         let declared = self.declared;
         let mut certificates = BTreeMap::new();
         for (machine, certificate) in &declared.certificates {
-            let Some((_, pem)) = self.file(&format!("certificates/{machine}.pem"), certificate.not_after.span) else { continue };
+            let Some((_, pem)) = self.file(&format!("certificates/{machine}.pem"), certificate.not_after.span) else {
+                continue;
+            };
             let names = certificate.names.iter().map(|name| name.value.to_string()).collect();
             let not_after = certificate.not_after.value.to_string();
             certificates.insert(machine.clone(), Certificate { names, not_after, pem: pem.to_owned() });
@@ -126,7 +128,12 @@ impl Reader<'_> {
         certificates
     }
 
-    fn token(&mut self, path: &str, span: Span, read: impl FnOnce(&str) -> Result<Claims, Fault>) -> Option<(String, Claims)> {
+    fn token(
+        &mut self,
+        path: &str,
+        span: Span,
+        read: impl FnOnce(&str) -> Result<Claims, Fault>,
+    ) -> Option<(String, Claims)> {
         let (source, text) = self.file(path, span)?;
         let token = text.trim_end();
         match read(token) {
@@ -174,9 +181,8 @@ fn user(
         Issuer::Account => issuers.account,
         Issuer::SystemAccount => issuers.system,
     });
-    let jwt = issuer.and_then(|issuer| {
-        reader.token(&jwt_path(&user), key.span, |jwt| jwt::read_user_of(issuer, jwt, &key.value))
-    });
+    let jwt = issuer
+        .and_then(|issuer| reader.token(&jwt_path(&user), key.span, |jwt| jwt::read_user_of(issuer, jwt, &key.value)));
     let public = PublicUser { key: key.value.clone(), jwt: jwt.map(|(jwt, _)| jwt) };
     (Some((user, public)), reader.report)
 }

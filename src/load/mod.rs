@@ -58,7 +58,8 @@ fn content(root: &Path, found: &Found) -> Result<Vec<u8>> {
 
 /// The standard modules come first, except those of which the root has its own (or, in our repository, the very same).
 fn standard(found: &[Found], sources: &mut Sources) {
-    let own: BTreeSet<&str> = found.iter().filter_map(|found| found.path.strip_prefix("modules/")?.split('/').next()).collect();
+    let own: BTreeSet<&str> =
+        found.iter().filter_map(|found| found.path.strip_prefix("modules/")?.split('/').next()).collect();
     for (path, text) in MODULES {
         let module = path.split('/').nth(1).unwrap_or_default();
         if !own.contains(module) {

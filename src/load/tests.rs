@@ -15,7 +15,8 @@ fn paths(sources: &Sources) -> Vec<&str> {
 #[test]
 fn files_come_in_path_order_and_documentation_is_left_out() {
     let root = tempfile::tempdir().unwrap();
-    for path in ["machines/b.toml", "machines/a.toml", "contracts/deep/x.json", "domain.toml", "modules/leaf/nats.tera"] {
+    for path in ["machines/b.toml", "machines/a.toml", "contracts/deep/x.json", "domain.toml", "modules/leaf/nats.tera"]
+    {
         write(root.path(), path, b"");
     }
     write(root.path(), "machines/README.md", b"words");
@@ -23,9 +24,13 @@ fn files_come_in_path_order_and_documentation_is_left_out() {
     write(root.path(), "modules/leaf/cases/one/domain.toml", b"");
     write(root.path(), "src/main.rs", b"");
     let sources = domain(root.path()).unwrap();
-    let wanted = ["contracts/deep/x.json", "domain.toml", "machines/a.toml", "machines/b.toml", "modules/leaf/nats.tera"];
+    let wanted =
+        ["contracts/deep/x.json", "domain.toml", "machines/a.toml", "machines/b.toml", "modules/leaf/nats.tera"];
     assert_eq!(paths(&sources), wanted);
-    assert!(sources.ids().all(|id| !sources.path(id).starts_with("<leafwright>/modules/leaf/")), "the root's own module shadows");
+    assert!(
+        sources.ids().all(|id| !sources.path(id).starts_with("<leafwright>/modules/leaf/")),
+        "the root's own module shadows"
+    );
 }
 
 #[test]

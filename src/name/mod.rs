@@ -9,8 +9,8 @@ mod words;
 pub use quantity::{ByteSize, Duration};
 pub use subject::{Subject, SubjectPattern};
 pub use words::{
-    AccountName, BucketName, ConsumerName, DomainName, EventSetName, HostName, MachineName,
-    MessageName, ModuleName, NKeyPublic, PersonName, RoleName, ServiceName, StreamName, ZoneName,
+    AccountName, BucketName, ConsumerName, DomainName, EventSetName, HostName, MachineName, MessageName, ModuleName,
+    NKeyPublic, PersonName, RoleName, ServiceName, StreamName, ZoneName,
 };
 
 /// Why a text is not a valid name or quantity: a lowercase phrase without full stop, and a way out.

@@ -111,12 +111,7 @@ impl std::fmt::Display for ByteSize {
 }
 
 /// The shortest exact spelling: the largest unit that divides the value, or several.
-fn write_parts(
-    f: &mut std::fmt::Formatter<'_>,
-    value: u64,
-    units: &[(&str, u64)],
-    smallest: &str,
-) -> std::fmt::Result {
+fn write_parts(f: &mut std::fmt::Formatter<'_>, value: u64, units: &[(&str, u64)], smallest: &str) -> std::fmt::Result {
     if value == 0 {
         return f.write_str("0");
     }

@@ -133,8 +133,7 @@ fn label(what: &str, text: &str) -> Result<(), Fault> {
     }
     if let Some(bad) = text.chars().find(|c| !ok(*c)) {
         let fault = Fault::new(format!("{what} is made of a-z, 0-9 and `-`, not {bad:?}"));
-        let mended: String =
-            text.to_lowercase().chars().map(|c| if ok(c) { c } else { '-' }).collect();
+        let mended: String = text.to_lowercase().chars().map(|c| if ok(c) { c } else { '-' }).collect();
         let mended = mended.trim_matches('-');
         return Err(if mended.is_empty() { fault } else { fault.help(format!("write `{mended}`")) });
     }

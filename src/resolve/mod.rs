@@ -47,9 +47,16 @@ pub fn domain(declared: &Declared) -> Checked<Domain> {
     let Some(domain) = &declared.domain else { return Checked::new(None, report) };
     let resolved = whole(domain, declared, &mut report);
     let mut report = once(report.sorted());
-    if resolved.as_ref().is_none_or(|resolved| resolved.machines.len() < declared.machines.len()) && !report.has_errors() && declared.unread.is_empty() {
+    if resolved.as_ref().is_none_or(|resolved| resolved.machines.len() < declared.machines.len())
+        && !report.has_errors()
+        && declared.unread.is_empty()
+    {
         // Nobody may be left out silently, not even by a fault of ours.
-        report.push(Diagnostic::error(codes::NO_VALUE, domain.name.span, "the domain could not be resolved as a whole"));
+        report.push(Diagnostic::error(
+            codes::NO_VALUE,
+            domain.name.span,
+            "the domain could not be resolved as a whole",
+        ));
     }
     Checked::new(resolved.filter(|_| !report.has_errors()), report)
 }
@@ -67,7 +74,8 @@ fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> 
     let machines = plans.machines(report);
     let cluster = plans.cluster(report);
     let grammar = taken(Grammar::of(domain), report);
-    let linked = grammar.as_ref().and_then(|grammar| taken(contracts::link(declared, grammar, &running(&machines)), report));
+    let linked =
+        grammar.as_ref().and_then(|grammar| taken(contracts::link(declared, grammar, &running(&machines)), report));
     let (messages, services) = linked.unwrap_or_default();
     let events = taken(events::compile(declared, &messages), report).unwrap_or_default();
     report.absorb(rules::placeholders(declared));
@@ -114,7 +122,8 @@ fn person(person: &declare::Person) -> (crate::name::PersonName, Person) {
 }
 
 fn role(role: &declare::Role) -> (crate::name::RoleName, Role) {
-    let patterns = |patterns: &[crate::diag::Spanned<SubjectPattern>]| patterns.iter().map(|p| p.value.clone()).collect();
+    let patterns =
+        |patterns: &[crate::diag::Spanned<SubjectPattern>]| patterns.iter().map(|p| p.value.clone()).collect();
     let name = role.name.value.clone();
     let origin = role.publish.first().map_or(role.name.span, |pattern| pattern.span);
     (name.clone(), Role { name, publish: patterns(&role.publish), subscribe: patterns(&role.subscribe), origin })
@@ -163,7 +172,12 @@ struct Plans<'a> {
 }
 
 impl<'a> Plans<'a> {
-    fn of(declared: &'a Declared, domain: &'a declare::Domain, only: Option<&'a MachineName>, report: &mut Report) -> Self {
+    fn of(
+        declared: &'a Declared,
+        domain: &'a declare::Domain,
+        only: Option<&'a MachineName>,
+        report: &mut Report,
+    ) -> Self {
         let mut closures: BTreeMap<Vec<&ModuleName>, Vec<&Module>> = BTreeMap::new();
         for machine in declared.machines.values().filter(|machine| only.is_none_or(|name| machine.name == *name)) {
             let key: Vec<&ModuleName> = machine.configuration.iter().map(|module| &module.value).collect();
@@ -178,9 +192,21 @@ impl<'a> Plans<'a> {
         if only.is_none() {
             unused(&closures, declared, report);
         }
-        let schemas = closures.iter().map(|(key, closure)| (key.clone(), modules::schema(closure, declared, report))).collect();
-        let others = declared.modules.values().flat_map(|module| module.options.iter().map(|option| (&*option.path.value, &module.name)));
-        let mut plans = Self { declared, domain, only, closures, schemas, expressions: Expressions::default(), others: others.collect() };
+        let schemas =
+            closures.iter().map(|(key, closure)| (key.clone(), modules::schema(closure, declared, report))).collect();
+        let others = declared
+            .modules
+            .values()
+            .flat_map(|module| module.options.iter().map(|option| (&*option.path.value, &module.name)));
+        let mut plans = Self {
+            declared,
+            domain,
+            only,
+            closures,
+            schemas,
+            expressions: Expressions::default(),
+            others: others.collect(),
+        };
         plans.expressions = plans.parse();
         plans
     }
@@ -210,7 +236,7 @@ impl<'a> Plans<'a> {
             .chain(declared.modules.values().map(|module| &module.body))
             .chain(declared.hardware.values().map(|hardware| &hardware.body))
             .chain(declared.machines.values().map(|machine| &machine.body))
-                }
+    }
 
     fn ground<'s>(&'s self, schema: &'s schema::Schema) -> Ground<'s> {
         Ground { schema, declared: self.declared, expressions: &self.expressions, others: &self.others }
@@ -219,7 +245,9 @@ impl<'a> Plans<'a> {
     fn machines(&self, report: &mut Report) -> Vec<Arc<Machine>> {
         let mut bases: BTreeMap<BaseKey<'_>, Base<'_>> = BTreeMap::new();
         let mut subjects = vec![];
-        for machine in self.declared.machines.values().filter(|machine| self.only.is_none_or(|name| machine.name == *name)) {
+        for machine in
+            self.declared.machines.values().filter(|machine| self.only.is_none_or(|name| machine.name == *name))
+        {
             let Some(followed) = references::follow(machine, self.domain, self.declared, report) else { continue };
             let modules: Vec<&ModuleName> = machine.configuration.iter().map(|module| &module.value).collect();
             let key = (modules, followed.zone.name.value.clone(), followed.hardware.name.clone());
@@ -242,8 +270,11 @@ impl<'a> Plans<'a> {
                 (Subject { machine, foreground, domain: self.domain, cluster, followed, base: &bases[&key] }, key)
             })
             .collect();
-        let examples: BTreeMap<&BaseKey<'_>, &Subject<'_, '_>> = subjects.iter().map(|(subject, key)| (key, subject)).collect();
-        let shared = examples.into_par_iter().map_init(expr::interpreter, |interpreter, (key, subject)| (key, machine::share(subject, interpreter)));
+        let examples: BTreeMap<&BaseKey<'_>, &Subject<'_, '_>> =
+            subjects.iter().map(|(subject, key)| (key, subject)).collect();
+        let shared = examples
+            .into_par_iter()
+            .map_init(expr::interpreter, |interpreter, (key, subject)| (key, machine::share(subject, interpreter)));
         let shared: BTreeMap<&BaseKey<'_>, shared::Shared> = shared.collect();
         let resolved: Vec<(Option<Arc<Machine>>, Report)> = subjects
             .par_iter()

@@ -119,7 +119,8 @@ mod tests {
     #[test]
     fn an_answer_a_refusal_and_noise_are_told_apart() {
         assert_eq!(read::<Seq>(br#"{"stream":"S","seq":7}"#), Ok(Seq { seq: 7 }));
-        let refused = read::<Seq>(br#"{"error":{"code":400,"err_code":10071,"description":"wrong last"},"stream":"S","seq":0}"#);
+        let refused =
+            read::<Seq>(br#"{"error":{"code":400,"err_code":10071,"description":"wrong last"},"stream":"S","seq":0}"#);
         assert!(refused.as_ref().is_err_and(|f| f.is(codes::WRONG_LAST_SEQUENCE)), "{refused:?}");
         assert!(matches!(read::<Seq>(b"+OK"), Err(Failure::Garbled(_))));
     }

@@ -58,7 +58,8 @@ impl Publisher {
     pub async fn new(client: &Client) -> Result<Self, Failure> {
         let inbox = client.new_inbox();
         let replies = client.subscribe(format!("{inbox}.*")).await;
-        let replies = replies.map_err(|error| Failure::Silent(format!("cannot listen for acknowledgements: {error}")))?;
+        let replies =
+            replies.map_err(|error| Failure::Silent(format!("cannot listen for acknowledgements: {error}")))?;
         Ok(Self { client: client.clone(), inbox, replies, sent: 0, names: BTreeMap::new() })
     }
 
@@ -92,7 +93,8 @@ impl Publisher {
     fn headers(&mut self, event: &SeedEvent) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         for (name, value) in &event.headers {
-            let fault = |error: &dyn std::fmt::Display| Failure::Garbled(format!("`{name}` cannot be a header: {error}"));
+            let fault =
+                |error: &dyn std::fmt::Display| Failure::Garbled(format!("`{name}` cannot be a header: {error}"));
             if !self.names.contains_key(name) {
                 self.names.insert(name.clone(), HeaderName::from_str(name).map_err(|error| fault(&error))?);
             }

@@ -61,7 +61,11 @@ fn fit(stream: &str, info: &stored::Info, declared: u64) -> Result<u64, SeedErro
         return Err(unfit("it takes no atomic batches (`allow_atomic`)".into()));
     }
     if state.messages != state.last_seq {
-        return Err(unfit(format!("{} of its {} events were removed", state.last_seq - state.messages, state.last_seq)));
+        return Err(unfit(format!(
+            "{} of its {} events were removed",
+            state.last_seq - state.messages,
+            state.last_seq
+        )));
     }
     if state.last_seq > declared {
         return Err(SeedError::Longer { stream, stored: state.last_seq, declared });
@@ -99,8 +103,8 @@ fn differs(prefix: &str, event: &SeedEvent, stored: &Stored) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::synthetic;
     use crate::seed::stored::{Info, InfoConfig, State};
+    use crate::seed::synthetic;
 
     fn info(allow_atomic: bool, messages: u64, last_seq: u64) -> Info {
         Info { config: InfoConfig { allow_atomic }, state: State { messages, first_seq: 1, last_seq } }
@@ -110,7 +114,9 @@ mod tests {
     fn a_stream_that_cannot_be_loaded_once_is_refused() {
         assert_eq!(fit("S", &info(true, 5, 5), 9), Ok(5));
         assert_eq!(fit("S", &info(true, 0, 0), 0), Ok(0));
-        for (seen, word) in [(info(false, 5, 5), "allow_atomic"), (info(true, 4, 5), "1 of its 5"), (info(true, 9, 9), "only grows")] {
+        for (seen, word) in
+            [(info(false, 5, 5), "allow_atomic"), (info(true, 4, 5), "1 of its 5"), (info(true, 9, 9), "only grows")]
+        {
             let refused = fit("S", &seen, 5).unwrap_err().to_string();
             assert!(refused.contains(word), "{refused}");
         }

@@ -40,10 +40,9 @@ impl fmt::Display for SeedError {
         match self {
             SeedError::NoStream { stream } => write!(f, "there is no stream `{stream}`"),
             SeedError::Unfit { stream, why } => write!(f, "stream `{stream}` cannot be loaded exactly once: {why}"),
-            SeedError::Longer { stream, stored, declared } => write!(
-                f,
-                "stream `{stream}` holds {stored} events and the set has {declared}; an event set only grows"
-            ),
+            SeedError::Longer { stream, stored, declared } => {
+                write!(f, "stream `{stream}` holds {stored} events and the set has {declared}; an event set only grows")
+            }
             SeedError::Differs { stream, difference: Difference { number, id, what, .. } } => write!(
                 f,
                 "stream `{stream}` does not hold the beginning of the set: {what} of event {number} (`{id}`) differs; an event set only grows at its end"
@@ -53,7 +52,10 @@ impl fmt::Display for SeedError {
                 write!(f, "stream `{stream}` refused events after {stored}: {error}")
             }
             SeedError::Unreachable { stream, stored, why } => {
-                write!(f, "stream `{stream}` stopped answering after {stored} events: {why}; the next run goes on from there")
+                write!(
+                    f,
+                    "stream `{stream}` stopped answering after {stored} events: {why}; the next run goes on from there"
+                )
             }
         }
     }
@@ -74,7 +76,9 @@ impl SeedError {
     pub(super) fn from_failure(stream: &str, stored: u64, failure: Failure) -> Self {
         let stream = stream.to_owned();
         match failure {
-            Failure::Refused(error) if error.err_code == super::api::codes::STREAM_NOT_FOUND => SeedError::NoStream { stream },
+            Failure::Refused(error) if error.err_code == super::api::codes::STREAM_NOT_FOUND => {
+                SeedError::NoStream { stream }
+            }
             Failure::Refused(error) => SeedError::Refused { stream, stored, error },
             Failure::Silent(why) | Failure::Garbled(why) => SeedError::Unreachable { stream, stored, why },
         }

@@ -182,7 +182,10 @@ async fn send_rest(
             let end = next + batch_length(&events[next..]);
             sendable(&events[next..end], place.client.max_payload()).map_err(Halt::ForGood)?;
             let prefix_digest = prefixes.at(end).unwrap_or_default();
-            publisher.send(&batch::Place { after: next as u64, prefix_digest }, &seed.target.prefix, &events[next..end]).await.map_err(doubt)?;
+            publisher
+                .send(&batch::Place { after: next as u64, prefix_digest }, &seed.target.prefix, &events[next..end])
+                .await
+                .map_err(doubt)?;
             expected.push_back(end as u64);
             next = end;
         }

@@ -65,7 +65,9 @@ impl Pipe {
             match line.split(' ').next() {
                 Some("PONG") => return Ok(pipe),
                 // Waiting does not heal this one.
-                Some("-ERR") => return Err(Failure::Garbled(format!("{address} refuses the login: {}", line[4..].trim()))),
+                Some("-ERR") => {
+                    return Err(Failure::Garbled(format!("{address} refuses the login: {}", line[4..].trim())));
+                }
                 _ => {}
             }
         }
@@ -83,7 +85,14 @@ impl Pipe {
         sent.map_err(silent("a batch could not be sent"))
     }
 
-    fn render(&mut self, place: &Place, prefix: &str, event: &SeedEvent, index: usize, count: usize) -> std::io::Result<()> {
+    fn render(
+        &mut self,
+        place: &Place,
+        prefix: &str,
+        event: &SeedEvent,
+        index: usize,
+        count: usize,
+    ) -> std::io::Result<()> {
         let Self { headers, bytes, id, inbox, sent, .. } = self;
         headers.clear();
         headers.extend_from_slice(b"NATS/1.0\r\n");

@@ -6,7 +6,8 @@ use std::io::IsTerminal;
 
 /// What `load` calls as it goes on. Draws nothing where stderr is not a terminal.
 pub fn bar(label: &str) -> impl FnMut(Progress) + use<> {
-    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(None, target).with_message(label.to_owned());
     if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec}") {
         bar.set_style(style);

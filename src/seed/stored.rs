@@ -77,7 +77,9 @@ pub async fn message(place: Place<'_>, sequence: u64) -> Result<Stored, Failure>
 
 fn read(raw: Raw) -> Result<Stored, Failure> {
     let decode = |text: &str| {
-        BASE64.decode(text.as_bytes()).map_err(|error| Failure::Garbled(format!("a stored message is not base64: {error}")))
+        BASE64
+            .decode(text.as_bytes())
+            .map_err(|error| Failure::Garbled(format!("a stored message is not base64: {error}")))
     };
     let mut headers = headers(&String::from_utf8_lossy(&decode(&raw.hdrs)?));
     let prefix_digest = headers.remove(PREFIX_DIGEST).map(String::from);
@@ -99,7 +101,8 @@ mod tests {
     #[test]
     fn headers_of_the_server_and_the_seeder_are_not_the_publishers() {
         let text = "NATS/1.0\r\nce-id: a: b\r\nNats-Batch-Id: x\r\nLeafwright-Prefix-Digest: 00ff\r\nempty: \r\n\r\n";
-        let stored = read(Raw { subject: "s".into(), hdrs: BASE64.encode(text.as_bytes()), data: BASE64.encode(b"{}") });
+        let stored =
+            read(Raw { subject: "s".into(), hdrs: BASE64.encode(text.as_bytes()), data: BASE64.encode(b"{}") });
         let stored = stored.unwrap();
         assert_eq!(stored.headers, [("ce-id".into(), "a: b".into()), ("empty".into(), "".into())].into());
         assert_eq!(stored.prefix_digest.as_deref(), Some("00ff"));

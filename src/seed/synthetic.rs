@@ -45,10 +45,7 @@ pub fn seed(stream: &str, events: Vec<SeedEvent>) -> Seed {
     let set = EventSetName::parse("s").expect("a literal name");
     Seed {
         set: set.clone(),
-        target: SeedTarget {
-            stream: StreamName::parse(stream).expect("a literal name"),
-            prefix: "seed.x.s".into(),
-        },
+        target: SeedTarget { stream: StreamName::parse(stream).expect("a literal name"), prefix: "seed.x.s".into() },
         events: Arc::new(EventSet { name: set, events, origin: nowhere() }),
     }
 }

@@ -43,11 +43,16 @@ pub fn payload(message: &Message, fields: &[(String, String)]) -> Result<Value, 
         }
     }
     let payload = Value::Object(object);
-    let misfit = schema.as_ref().and_then(schemas::validator).and_then(|validator| schemas::misfit(&validator, &payload));
+    let misfit =
+        schema.as_ref().and_then(schemas::validator).and_then(|validator| schemas::misfit(&validator, &payload));
     match misfit {
         None => Ok(payload),
-        Some(misfit) if misfit.pointer.is_empty() => Err(format!("`{}` does not fit its schema: {}", message.name, misfit.message)),
-        Some(misfit) => Err(format!("`{}` does not fit its schema at {}: {}", message.name, misfit.pointer, misfit.message)),
+        Some(misfit) if misfit.pointer.is_empty() => {
+            Err(format!("`{}` does not fit its schema: {}", message.name, misfit.message))
+        }
+        Some(misfit) => {
+            Err(format!("`{}` does not fit its schema at {}: {}", message.name, misfit.pointer, misfit.message))
+        }
     }
 }
 
@@ -58,7 +63,12 @@ struct Stored {
 }
 
 /// Sends the message as a CloudEvent in binary mode: commands and events until a stream has stored them, queries until they are answered.
-pub async fn send(client: &Client, message: &Message, payload: &Value, envelope: &Envelope<'_>) -> Result<Sent, Failure> {
+pub async fn send(
+    client: &Client,
+    message: &Message,
+    payload: &Value,
+    envelope: &Envelope<'_>,
+) -> Result<Sent, Failure> {
     let mut headers = HeaderMap::new();
     for (name, value) in [
         ("ce-specversion", "1.0"),
@@ -71,7 +81,8 @@ pub async fn send(client: &Client, message: &Message, payload: &Value, envelope:
     ] {
         headers.insert(name, value);
     }
-    let request = async_nats::Request::new().headers(headers).payload(payload.to_string().into()).timeout(Some(PATIENCE));
+    let request =
+        async_nats::Request::new().headers(headers).payload(payload.to_string().into()).timeout(Some(PATIENCE));
     let reply = client.send_request(message.subject.as_str().to_owned(), request).await;
     let reply = reply.map_err(|error| Failure::Silent(format!("`{}`: {error}", message.subject)))?;
     if message.kind == MessageKind::Query {
@@ -127,7 +138,9 @@ mod tests {
 
     #[test]
     fn fields_become_what_the_schema_wants() {
-        let message = message(r#"{"type":"object","required":["title"],"properties":{"title":{"type":"string"},"n":{"type":"integer"}},"additionalProperties":false}"#);
+        let message = message(
+            r#"{"type":"object","required":["title"],"properties":{"title":{"type":"string"},"n":{"type":"integer"}},"additionalProperties":false}"#,
+        );
         let good = payload(&message, &fields(&[("title", "7"), ("n", "7")]));
         assert_eq!(good, Ok(serde_json::json!({ "title": "7", "n": 7 })));
         for (bad, word) in [

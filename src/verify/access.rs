@@ -53,7 +53,9 @@ impl Connections {
         for (scope, _) in crate::plan::scopes(target.desired) {
             match open(target, &scope).await {
                 Ok(client) => drop(clients.insert(scope, client)),
-                Err(error) => failures.push(Finding::failed(Check::Connection, place(target, &scope), format!("{error:#}"))),
+                Err(error) => {
+                    failures.push(Finding::failed(Check::Connection, place(target, &scope), format!("{error:#}")))
+                }
             }
         }
         (Self { clients }, failures)

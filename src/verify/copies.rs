@@ -26,7 +26,10 @@ pub struct Copies {
 
 pub async fn check(target: &Target<'_>, connections: &Connections) -> Vec<Finding> {
     let deadline = Instant::now() + target.patience;
-    poll::until(deadline, async || counted(target, connections).await.into_iter().map(|copies| judged(target, copies)).collect()).await
+    poll::until(deadline, async || {
+        counted(target, connections).await.into_iter().map(|copies| judged(target, copies)).collect()
+    })
+    .await
 }
 
 /// The copies of every stream of the cluster, for a summary: connects by itself.
@@ -45,7 +48,9 @@ fn judged(target: &Target<'_>, copies: Copies) -> Finding {
 }
 
 async fn counted(target: &Target<'_>, connections: &Connections) -> Vec<Copies> {
-    let (Some(objects), Some(client)) = (&target.desired.cluster, connections.of(&Scope::Cluster)) else { return vec![] };
+    let (Some(objects), Some(client)) = (&target.desired.cluster, connections.of(&Scope::Cluster)) else {
+        return vec![];
+    };
     let mut all = vec![];
     for config in &objects.streams {
         let mut copies = Copies {
@@ -78,7 +83,11 @@ fn replicas(info: &StreamInfo, copies: &mut Copies) {
         if replica.current && !replica.offline {
             copies.machines.insert(replica.name.clone());
         } else {
-            copies.missing.push(format!("the replica on {} is {}", replica.name, if replica.offline { "offline" } else { "behind" }));
+            copies.missing.push(format!(
+                "the replica on {} is {}",
+                replica.name,
+                if replica.offline { "offline" } else { "behind" }
+            ));
         }
     }
 }
@@ -106,7 +115,9 @@ async fn keepers(target: &Target<'_>, connections: &Connections, copies: &mut Co
 fn keep(machine: &MachineName, seen: Result<StreamInfo, String>, copies: &mut Copies) {
     match seen.map(|info| info.mirror) {
         Ok(Some(mirror)) if mirror.active >= 0 && mirror.lag == 0 => drop(copies.machines.insert(machine.to_string())),
-        Ok(Some(mirror)) if mirror.active >= 0 => copies.missing.push(format!("the keeper on {machine} lags {} messages", mirror.lag)),
+        Ok(Some(mirror)) if mirror.active >= 0 => {
+            copies.missing.push(format!("the keeper on {machine} lags {} messages", mirror.lag))
+        }
         Ok(_) => copies.missing.push(format!("the keeper on {machine} has heard nothing yet")),
         Err(why) => copies.missing.push(format!("the keeper on {machine}: {why}")),
     }
@@ -138,7 +149,11 @@ mod tests {
         assert_eq!(copies.missing, ["the replica on elm is behind"]);
         let desk = MachineName::parse("desk").unwrap();
         for (lag, active) in [(7, 0), (0, -1)] {
-            keep(&desk, Ok(info(serde_json::json!({ "mirror": { "name": "EVT", "lag": lag, "active": active } }))), &mut copies);
+            keep(
+                &desk,
+                Ok(info(serde_json::json!({ "mirror": { "name": "EVT", "lag": lag, "active": active } }))),
+                &mut copies,
+            );
         }
         assert_eq!(copies.machines.len(), 2);
         keep(&desk, Ok(info(serde_json::json!({ "mirror": { "name": "EVT", "lag": 0, "active": 5 } }))), &mut copies);

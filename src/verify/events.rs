@@ -35,7 +35,9 @@ async fn seeds(target: &Target<'_>, connections: &Connections) -> Vec<Finding> {
                 Ok(stored) if stored == total => {
                     Finding::passed(Check::Events, subject, format!("{stored} of {total} in `{}`", seed.target.stream))
                 }
-                Ok(stored) => Finding::failed(Check::Events, subject, format!("{stored} of {total} in `{}`", seed.target.stream)),
+                Ok(stored) => {
+                    Finding::failed(Check::Events, subject, format!("{stored} of {total} in `{}`", seed.target.stream))
+                }
                 Err(error) => Finding::failed(Check::Events, subject, error.to_string()),
             });
         }
@@ -66,7 +68,11 @@ async fn aggregate(target: &Target<'_>, connections: &Connections, scope: &Scope
         }
         (None, before, _) => {
             let each = if before.is_some() { ", each once" } else { "" };
-            Finding::passed(Check::Aggregate, subject, format!("{has} messages of {} sources{each}", info.sources.len()))
+            Finding::passed(
+                Check::Aggregate,
+                subject,
+                format!("{has} messages of {} sources{each}", info.sources.len()),
+            )
         }
     }
 }
@@ -88,5 +94,7 @@ async fn origins(target: &Target<'_>, connections: &Connections, scope: &Scope, 
 fn home(target: &Target<'_>, scope: &Scope, source: &StreamSource) -> Option<Scope> {
     let Some(external) = &source.external else { return Some(scope.clone()) };
     let domain = external.api.strip_prefix("$JS.")?.strip_suffix(".API")?;
-    plan::scopes(target.desired).map(|(scope, _)| scope).find(|scope| plan::domain_of(target.desired, scope) == Some(domain))
+    plan::scopes(target.desired)
+        .map(|(scope, _)| scope)
+        .find(|scope| plan::domain_of(target.desired, scope) == Some(domain))
 }

@@ -79,9 +79,11 @@ async fn domain(server: &DesiredServer) -> Finding {
         Ok(Varz { jetstream: Jetstream { config: Some(config) } }) if config.domain == server.domain => {
             Finding::passed(Check::Domain, name, format!("JetStream domain `{}`", server.domain))
         }
-        Ok(Varz { jetstream: Jetstream { config: Some(config) } }) => {
-            Finding::failed(Check::Domain, name, format!("JetStream domain `{}`, declared is `{}`", config.domain, server.domain))
-        }
+        Ok(Varz { jetstream: Jetstream { config: Some(config) } }) => Finding::failed(
+            Check::Domain,
+            name,
+            format!("JetStream domain `{}`, declared is `{}`", config.domain, server.domain),
+        ),
         Ok(_) => Finding::failed(Check::Domain, name, "JetStream is off"),
         Err(error) => Finding::failed(Check::Domain, name, format!("{error:#}")),
     }
@@ -89,8 +91,9 @@ async fn domain(server: &DesiredServer) -> Finding {
 
 async fn routes(target: &Target<'_>, server: &DesiredServer) -> Vec<Finding> {
     let others = target.desired.cluster_members.iter().filter(|member| **member != server.machine);
-    let seen: Result<BTreeSet<String>> =
-        ask::<Routez>(server.monitor, "routez").await.map(|routez| routez.routes.into_iter().map(|route| route.remote_name).collect());
+    let seen: Result<BTreeSet<String>> = ask::<Routez>(server.monitor, "routez")
+        .await
+        .map(|routez| routez.routes.into_iter().map(|route| route.remote_name).collect());
     let of = |member: &crate::name::MachineName| {
         let subject = format!("{} → {member}", server.machine);
         match &seen {

@@ -96,7 +96,11 @@ fn judged(check: Check, subject: String, seen: Result<Change, Failure>) -> Findi
     match seen {
         Ok(change) if change.is_empty() => Finding::passed(check, subject, "as declared"),
         Ok(change) => {
-            let fields: Vec<_> = change.fields.iter().map(|field| format!("{} is {}, declared {}", field.field, field.from, field.to)).collect();
+            let fields: Vec<_> = change
+                .fields
+                .iter()
+                .map(|field| format!("{} is {}, declared {}", field.field, field.from, field.to))
+                .collect();
             Finding::failed(check, subject, fields.join("; "))
         }
         Err(failure) => Finding::failed(check, subject, failure.to_string()),

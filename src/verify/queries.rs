@@ -39,7 +39,11 @@ async fn asked(target: &Target<'_>, query: &Query) -> Finding {
             let told = format!("{} asked, {size} bytes came back in {} ms", asker.user, begun.elapsed().as_millis());
             Finding::passed(Check::Query, subject, told)
         }
-        Err(error) => Finding::failed(Check::Query, subject, format!("{} asked {} on {}: {error:#}", asker.user, answers.service, answers.machine)),
+        Err(error) => Finding::failed(
+            Check::Query,
+            subject,
+            format!("{} asked {} on {}: {error:#}", asker.user, answers.service, answers.machine),
+        ),
     }
 }
 
@@ -55,7 +59,11 @@ fn asker(target: &Target<'_>, query: &Query) -> Option<Asker> {
     let senders = target.voices.iter().filter(|voice| voice.asked.contains(&query.subject));
     let with_key = |voice: &Voice| {
         let server = target.desired.servers.get(&voice.machine)?;
-        target.access.login(&voice.user()).is_some().then(|| Asker { user: voice.user(), inbox: voice.inbox(), door: server.listen })
+        target.access.login(&voice.user()).is_some().then(|| Asker {
+            user: voice.user(),
+            inbox: voice.inbox(),
+            door: server.listen,
+        })
     };
     senders.filter_map(with_key).next()
 }

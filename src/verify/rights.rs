@@ -89,13 +89,17 @@ fn declared(voice: &Voice) -> Vec<Attempt> {
 fn undeclared(target: &Target<'_>, voice: &Voice) -> Vec<Attempt> {
     let spaces = target.spaces;
     let others: BTreeSet<_> = target.voices.iter().flat_map(|other| other.stored.iter()).collect();
-    let others = others.into_iter().filter(|subject| !voice.stored.contains(*subject)).map(|subject| subject.to_string());
+    let others =
+        others.into_iter().filter(|subject| !voice.stored.contains(*subject)).map(|subject| subject.to_string());
     let strange = [&spaces.commands, &spaces.events, &spaces.queries].into_iter().map(stranger);
     let mut domains = vec!["$JS".to_owned()];
     if target.desired.cluster.is_some() {
-        domains.extend(crate::plan::domain_of(target.desired, &crate::plan::Scope::Cluster).map(|hub| format!("$JS.{hub}")));
+        domains.extend(
+            crate::plan::domain_of(target.desired, &crate::plan::Scope::Cluster).map(|hub| format!("$JS.{hub}")),
+        );
     }
-    let calls = ["STREAM.DELETE", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.MSG.DELETE", "STREAM.CREATE", "CONSUMER.CREATE"];
+    let calls =
+        ["STREAM.DELETE", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.MSG.DELETE", "STREAM.CREATE", "CONSUMER.CREATE"];
     let api = domains.iter().flat_map(|domain| calls.map(|call| format!("{domain}.API.{call}.{CANARY}")));
     let seeds = std::iter::once(format!("seed.{}.canary.undeclared", voice.machine));
     let publishes = others.chain(strange).chain(api).chain(seeds).map(Attempt::Publish);
@@ -119,7 +123,9 @@ mod tests {
 
     #[test]
     fn a_stranger_is_a_literal_subject_of_its_space() {
-        for (space, subject) in [("evt.meadow.>", "evt.meadow.canary.undeclared"), ("a.*.cmd.>", "a.canary.cmd.canary.undeclared")] {
+        for (space, subject) in
+            [("evt.meadow.>", "evt.meadow.canary.undeclared"), ("a.*.cmd.>", "a.canary.cmd.canary.undeclared")]
+        {
             let space = SubjectPattern::parse(space).unwrap();
             assert_eq!(stranger(&space), subject);
             assert!(space.covers(&SubjectPattern::parse(subject).unwrap()));

@@ -69,7 +69,8 @@ impl<'a> Target<'a> {
             subject: message.subject.clone(),
             example: message.example.clone(),
         });
-        let processes = desired.servers.iter().flat_map(|(machine, server)| server.processes.iter().map(move |p| (machine, p)));
+        let processes =
+            desired.servers.iter().flat_map(|(machine, server)| server.processes.iter().map(move |p| (machine, p)));
         let running = processes.filter(|(_, process)| process.foreground);
         Self {
             desired,

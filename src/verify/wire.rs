@@ -52,7 +52,9 @@ enum Line {
 impl Wire {
     /// Logs in, without TLS: leaves listen on loopback.
     pub async fn open(address: SocketAddr, login: &Login) -> Result<Self> {
-        let stream = timeout(PATIENCE, TcpStream::connect(address)).await?.with_context(|| format!("cannot connect to {address}"))?;
+        let stream = timeout(PATIENCE, TcpStream::connect(address))
+            .await?
+            .with_context(|| format!("cannot connect to {address}"))?;
         let mut wire = Self { stream: BufReader::new(stream), heard: VecDeque::new() };
         let mut greeting = String::new();
         timeout(PATIENCE, wire.stream.read_line(&mut greeting)).await??;

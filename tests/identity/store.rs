@@ -1,7 +1,7 @@
 //! The key store and what `provision` makes with it.
 
-use leafwright::host::keys::{KeyId, KeyStore, Secret, put_secret};
 use leafwright::diag::Sources;
+use leafwright::host::keys::{KeyId, KeyStore, Secret, put_secret};
 use leafwright::host::{identity_files, provision};
 use leafwright::identity::jwt::Signer;
 use leafwright::identity::{ConnectionType, PublicIdentity, UserId, Wanted, files, from_declared, sets};

@@ -70,7 +70,10 @@ async fn each_kind_is_accepted_and_each_forgery_refused() {
     let foreign = NKeyOf::account();
     for (forgery, jwt) in [
         ("signed by another account's key", domain.minted(&foreign.0, &everything(), None)),
-        ("signed by the system account for this one", domain.minted(&domain.key(&KeyId::Operator), &everything(), None)),
+        (
+            "signed by the system account for this one",
+            domain.minted(&domain.key(&KeyId::Operator), &everything(), None),
+        ),
         ("expired", domain.minted(&account, &everything(), Some(now - 10))),
         ("altered payload", altered(&domain.minted(&account, &Permissions::default(), None))),
         ("of another user", domain.jwt(&UserId::Leaf(MachineName::parse("thermo").unwrap()))),
@@ -79,7 +82,8 @@ async fn each_kind_is_accepted_and_each_forgery_refused() {
         assert!(error.contains("authorization violation"), "{forgery}: {error}");
     }
     let leaf = UserId::Leaf(MachineName::parse("thermo").unwrap());
-    let error = refused(connect_as(&domain.store, &leaf, &domain.jwt(&leaf), port).await).expect("a leaf's user is no client");
+    let error =
+        refused(connect_as(&domain.store, &leaf, &domain.jwt(&leaf), port).await).expect("a leaf's user is no client");
     assert!(error.contains("authorization violation"), "{error}");
 }
 
@@ -109,7 +113,8 @@ async fn an_account_of_a_foreign_operator_opens_nothing() {
     let foreign_dir = tempfile::tempdir().unwrap();
     let foreign = KeyStore::create(&foreign_dir.path().join("keys")).unwrap().nkey_or_new(&KeyId::Operator).unwrap();
     let key = &domain.identity.account.key;
-    let claims = Account { name: "MEADOW", key, jetstream: JetStream::Unlimited, signing_keys: &[], default_permissions: None };
+    let claims =
+        Account { name: "MEADOW", key, jetstream: JetStream::Unlimited, signing_keys: &[], default_permissions: None };
     let mut identity = domain.identity.clone();
     identity.account.jwt = jwt::account(&foreign, claims, 1);
     let ours = jwt::read_account_of(&domain.identity.operator.key, &identity.account.jwt, key);
@@ -134,7 +139,8 @@ fn a_broken_account_jwt_is_found_without_a_start() {
 async fn permissions_hold_and_deny_wins_but_for_responses() {
     let domain = domain();
     let (port, leafnodes) = (free_port(), free_port());
-    let _server = start(domain.dir.path(), "hub", port, &operator_config(domain.dir.path(), &domain.identity, port, leafnodes));
+    let _server =
+        start(domain.dir.path(), "hub", port, &operator_config(domain.dir.path(), &domain.identity, port, leafnodes));
     let set = |subjects: &[&str]| subjects.iter().map(|s| (*s).to_owned()).collect();
     let mut rights = Permissions::default();
     rights.publish.allow = set(&["a.>", "_INBOX.>"]);
@@ -153,7 +159,8 @@ async fn permissions_hold_and_deny_wins_but_for_responses() {
         narrow.publish(subject, "x".into()).await.unwrap();
     }
     narrow.flush().await.unwrap();
-    let first = tokio::time::timeout(Duration::from_secs(5), futures_util::StreamExt::next(&mut heard)).await.unwrap().unwrap();
+    let first =
+        tokio::time::timeout(Duration::from_secs(5), futures_util::StreamExt::next(&mut heard)).await.unwrap().unwrap();
     assert_eq!(first.subject.as_str(), "a.b", "what is denied, and what is not allowed, does not arrive");
 
     let asking = wide.request("query", "?".into());

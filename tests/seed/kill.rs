@@ -21,7 +21,9 @@ fn the_seeder_that_is_killed() {
         let client = super::servers::connect(&urls).await;
         let addresses = urls.split(',').map(|url| url.trim_start_matches("nats://").parse().unwrap()).collect();
         let door = Door { addresses, login: None };
-        seed::load_through(&door, &client, API, &seed, |progress| println!("\nstored {}", progress.stored)).await.unwrap();
+        seed::load_through(&door, &client, API, &seed, |progress| println!("\nstored {}", progress.stored))
+            .await
+            .unwrap();
     });
 }
 
@@ -77,7 +79,8 @@ fn killed_and_resumed(urls: &str, random: &mut Random) -> usize {
 
 async fn survives(servers: Servers) {
     let seed_of_random = std::env::var("LEAFWRIGHT_TEST_RANDOM").ok().and_then(|text| text.parse().ok());
-    let seed_of_random = seed_of_random.unwrap_or_else(|| u64::from(std::process::id()) << 20 | u64::from(servers.members[0].port));
+    let seed_of_random =
+        seed_of_random.unwrap_or_else(|| u64::from(std::process::id()) << 20 | u64::from(servers.members[0].port));
     println!("LEAFWRIGHT_TEST_RANDOM={seed_of_random}");
     let client = servers.client().await;
     create(&client, seed_stream("SEED", servers.members.len())).await;

@@ -5,10 +5,10 @@ mod servers;
 
 use leafwright::compile::Seed;
 use leafwright::seed::{self, Depth, SeedError, synthetic};
+use servers::{Servers, Sync, create, seed_stream};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
-use servers::{Servers, Sync, create, seed_stream};
 
 const API: &str = "$JS.API";
 
@@ -51,7 +51,10 @@ async fn a_set_is_loaded_once_and_then_never_again_and_grows_at_its_end() {
     let through = load_through(&servers, &client, &of(4_000)).await.unwrap();
     assert_eq!((through.before, through.added, through.resyncs), (2_501, 1_499, 0));
     complete(&client, &of(4_000)).await;
-    assert_eq!(load(&client, &of(0)).await.unwrap_err().to_string(), "stream `SEED` holds 4000 events and the set has 0; an event set only grows");
+    assert_eq!(
+        load(&client, &of(0)).await.unwrap_err().to_string(),
+        "stream `SEED` holds 4000 events and the set has 0; an event set only grows"
+    );
 }
 
 #[tokio::test]
@@ -65,7 +68,9 @@ async fn a_set_that_changed_is_refused_at_the_first_line_that_differs() {
     events[900].payload = Box::from(*b"{}");
     let changed = synthetic::seed("SEED", events);
     for _ in 0..2 {
-        let SeedError::Differs { difference, .. } = load(&client, &changed).await.unwrap_err() else { panic!("it differs") };
+        let SeedError::Differs { difference, .. } = load(&client, &changed).await.unwrap_err() else {
+            panic!("it differs")
+        };
         assert_eq!((difference.number, &*difference.what), (701, "the payload"));
     }
     complete(&client, &of(1_500)).await;
@@ -122,7 +127,12 @@ async fn two_seeders_at_once_store_one_set() {
 }
 
 /// Loads in the background, each way; tells how far it is.
-fn loading(servers: &Servers, client: &async_nats::Client, seed: &Arc<Seed>, way: Way) -> (JoinHandle<seed::Loaded>, UnboundedReceiver<u64>) {
+fn loading(
+    servers: &Servers,
+    client: &async_nats::Client,
+    seed: &Arc<Seed>,
+    way: Way,
+) -> (JoinHandle<seed::Loaded>, UnboundedReceiver<u64>) {
     let (tell, told) = tokio::sync::mpsc::unbounded_channel();
     let (client, seed, door) = (client.clone(), seed.clone(), servers.door());
     let progress = move |progress: seed::Progress| {

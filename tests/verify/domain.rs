@@ -35,7 +35,15 @@ struct Server(Option<Child>);
 impl Server {
     fn start(config: &Path) -> Self {
         let mut command = Command::new("nats-server");
-        Self(Some(command.arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nats-server is on PATH")))
+        Self(Some(
+            command
+                .arg("-c")
+                .arg(config)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("nats-server is on PATH"),
+        ))
     }
 
     fn kill(&mut self) {
@@ -94,7 +102,8 @@ fn event_set() -> Seed {
 }
 
 fn office() -> Objects {
-    let source = json!([{ "name": "SEED-office-s", "subject_transforms": [{ "src": "seed.office.s.>", "dest": ">" }] }]);
+    let source =
+        json!([{ "name": "SEED-office-s", "subject_transforms": [{ "src": "seed.office.s.>", "dest": ">" }] }]);
     let mirror = json!({ "name": "EVT", "external": { "api": "$JS.hub.API", "deliver": "" } });
     Objects {
         streams: vec![
@@ -189,9 +198,21 @@ impl Domain {
             cluster_members: MEMBERS.map(machine).into(),
         };
         let pattern = |text: &str| SubjectPattern::parse(text).expect("a pattern");
-        let spaces = Spaces { commands: pattern("cmd.meadow.>"), queries: pattern("qry.meadow.>"), events: pattern("evt.meadow.>") };
+        let spaces = Spaces {
+            commands: pattern("cmd.meadow.>"),
+            queries: pattern("qry.meadow.>"),
+            events: pattern("evt.meadow.>"),
+        };
         let directory = tempfile::tempdir().expect("a directory");
-        let mut domain = Self { directory, servers: BTreeMap::new(), desired, keys, spaces, voices, patience: Duration::from_secs(60) };
+        let mut domain = Self {
+            directory,
+            servers: BTreeMap::new(),
+            desired,
+            keys,
+            spaces,
+            voices,
+            patience: Duration::from_secs(60),
+        };
         domain.start(&ports);
         domain.make().await;
         domain
@@ -242,7 +263,8 @@ impl Domain {
         for (scope, objects) in leafwright::plan::scopes(&self.desired) {
             let client = self.client(&scope).await;
             for config in &objects.streams {
-                call(&client, &format!("STREAM.CREATE.{}", config.name), &serde_json::to_value(config).expect("JSON")).await;
+                call(&client, &format!("STREAM.CREATE.{}", config.name), &serde_json::to_value(config).expect("JSON"))
+                    .await;
             }
             for (stream, config) in &objects.consumers {
                 let body = json!({ "stream_name": stream, "config": config });
@@ -293,7 +315,9 @@ impl Domain {
     /// Answers a query as the service that does.
     pub async fn answer(&self, subject: &str) {
         let voice = &self.voices[1];
-        let client = connect(&self.keys, &voice.user(), self.desired.servers["office"].listen, Some(voice.inbox())).await.expect("connected");
+        let client = connect(&self.keys, &voice.user(), self.desired.servers["office"].listen, Some(voice.inbox()))
+            .await
+            .expect("connected");
         let mut questions = client.subscribe(subject.to_owned()).await.expect("subscribed");
         client.flush().await.expect("flushed");
         tokio::spawn(async move {

@@ -26,7 +26,9 @@ async fn a_sound_domain_passes_and_each_fault_is_found() {
     assert_eq!(failures(&sound), []);
     let kinds: BTreeSet<_> = sound.findings.iter().map(|finding| finding.check).collect();
     assert_eq!(kinds.len(), 9, "{}", sound.human());
-    let passed = |check, subject: &str| sound.findings.iter().find(|f| f.check == check && f.subject == subject).expect(subject).detail.clone();
+    let passed = |check, subject: &str| {
+        sound.findings.iter().find(|f| f.check == check && f.subject == subject).expect(subject).detail.clone()
+    };
     assert_eq!(passed(Check::Copies, "EVT on hub"), "4 of 4 copies on 4 machines");
     assert_eq!(passed(Check::Aggregate, "EVT on hub"), "1500 messages of 1 sources, each once");
     assert_eq!(passed(Check::Rights, "web on office"), "2 declared allowed, 21 undeclared refused");
@@ -47,7 +49,10 @@ async fn a_sound_domain_passes_and_each_fault_is_found() {
     let broken = outcome(&domain).await;
     let seen = failures(&broken);
     let expect = |check, subject: &str, detail: &str| {
-        assert!(seen.iter().any(|(c, s, d)| *c == check && s == subject && d.contains(detail)), "{check:?} {subject} {detail}\n{seen:#?}");
+        assert!(
+            seen.iter().any(|(c, s, d)| *c == check && s == subject && d.contains(detail)),
+            "{check:?} {subject} {detail}\n{seen:#?}"
+        );
     };
     expect(Check::Rights, "todos on office", "can publish to `cmd.meadow.todos.add`, which is not declared");
     expect(Check::Rights, "todos on office", "and 18 more");

@@ -89,7 +89,8 @@ fn mint<B: Serialize>(signer: &dyn Signer, envelope: &Envelope<B>, generation: u
     let content = envelope.json(&signer.public(), issued, "");
     let id = BASE32_NOPAD.encode(&Sha512_256::digest(content.as_bytes()));
     let payload = envelope.json(&signer.public(), issued, &id);
-    let mut token = format!("{}.{}", BASE64URL_NOPAD.encode(HEADER.as_bytes()), BASE64URL_NOPAD.encode(payload.as_bytes()));
+    let mut token =
+        format!("{}.{}", BASE64URL_NOPAD.encode(HEADER.as_bytes()), BASE64URL_NOPAD.encode(payload.as_bytes()));
     let signature = signer.sign(token.as_bytes());
     token.push('.');
     BASE64URL_NOPAD.encode_append(&signature, &mut token);

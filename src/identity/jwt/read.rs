@@ -1,7 +1,7 @@
 //! JWTs that were minted, read back: form, signature, issuer. Nothing that fails a check is handed on.
 
-use super::claims::{AccountBody, Envelope, OperatorBody, UserBody};
 use super::HEADER;
+use super::claims::{AccountBody, Envelope, OperatorBody, UserBody};
 use crate::identity::permissions::{ConnectionType, Permissions};
 use crate::name::NKeyPublic;
 use data_encoding::BASE64URL_NOPAD;

@@ -30,14 +30,25 @@ use nkeys::KeyPairType as Type;
 fn user_token(signer: &Key, about: &NKeyPublic, account: Option<&NKeyPublic>) -> String {
     let connections = [ConnectionType::Leafnode].into();
     let permissions = permissions();
-    let claims =
-        User { name: "thermo", key: about, permissions: &permissions, connections: &connections, account, expires: Some(99) };
+    let claims = User {
+        name: "thermo",
+        key: about,
+        permissions: &permissions,
+        connections: &connections,
+        account,
+        expires: Some(99),
+    };
     user(signer, claims, 7)
 }
 
 fn account_token(operator: &Key, about: &NKeyPublic, signing_keys: &[NKeyPublic]) -> String {
-    let claims =
-        Account { name: "MEADOW", key: about, jetstream: JetStream::Unlimited, signing_keys, default_permissions: None };
+    let claims = Account {
+        name: "MEADOW",
+        key: about,
+        jetstream: JetStream::Unlimited,
+        signing_keys,
+        default_permissions: None,
+    };
     account(operator, claims, 7)
 }
 

@@ -26,11 +26,27 @@ async fn whoever_has_the_leaf_has_not_the_hub() {
 
     // Through the real leaf server, as its strongest user.
     for call in [
-        "STREAM.DELETE.EVT", "STREAM.UPDATE.EVT", "STREAM.PURGE.EVT", "STREAM.MSG.DELETE.EVT", "STREAM.MSG.GET.EVT",
-        "STREAM.CREATE.MINE", "STREAM.RESTORE.EVT", "STREAM.SNAPSHOT.EVT", "STREAM.INFO.EVT", "STREAM.LIST",
-        "STREAM.LEADER.STEPDOWN.EVT", "STREAM.PEER.REMOVE.EVT", "DIRECT.GET.EVT", "CONSUMER.CREATE.CMD",
-        "CONSUMER.CREATE.CMD.mine", "CONSUMER.DURABLE.CREATE.CMD.mine", "CONSUMER.DURABLE.CREATE.EVT.mine",
-        "CONSUMER.DELETE.CMD.todos", "CONSUMER.MSG.NEXT.EVT.mine", "CONSUMER.PAUSE.CMD.todos", "INFO",
+        "STREAM.DELETE.EVT",
+        "STREAM.UPDATE.EVT",
+        "STREAM.PURGE.EVT",
+        "STREAM.MSG.DELETE.EVT",
+        "STREAM.MSG.GET.EVT",
+        "STREAM.CREATE.MINE",
+        "STREAM.RESTORE.EVT",
+        "STREAM.SNAPSHOT.EVT",
+        "STREAM.INFO.EVT",
+        "STREAM.LIST",
+        "STREAM.LEADER.STEPDOWN.EVT",
+        "STREAM.PEER.REMOVE.EVT",
+        "DIRECT.GET.EVT",
+        "CONSUMER.CREATE.CMD",
+        "CONSUMER.CREATE.CMD.mine",
+        "CONSUMER.DURABLE.CREATE.CMD.mine",
+        "CONSUMER.DURABLE.CREATE.EVT.mine",
+        "CONSUMER.DELETE.CMD.todos",
+        "CONSUMER.MSG.NEXT.EVT.mine",
+        "CONSUMER.PAUSE.CMD.todos",
+        "INFO",
     ] {
         let asked = api(&layout.office, &format!("$JS.hub.API.{call}"), &json!({"name": "EVT", "seq": 1})).await;
         assert!(asked.is_err(), "{call} was answered: {asked:?}");
@@ -61,7 +77,10 @@ async fn whoever_has_the_leaf_has_not_the_hub() {
     let mut leaf = layout.raw_office();
     leaf.heard();
     leaf.publish("qry.meadow.weather.now", "_INBOX.office.todos.x", "allowed");
-    assert!(!leaf.heard().join("\n").contains("Violation"), "what is allowed passes: the refusals above are no accident");
+    assert!(
+        !leaf.heard().join("\n").contains("Violation"),
+        "what is allowed passes: the refusals above are no accident"
+    );
     leaf.subscribe("_INBOX.office.>");
     leaf.heard();
     layout.hub.publish("_INBOX.office.control", "".into()).await.unwrap();
@@ -69,11 +88,21 @@ async fn whoever_has_the_leaf_has_not_the_hub() {
     assert!(leaf.heard().iter().any(|line| line.starts_with("LMSG _INBOX.office.control")), "its own inbox is heard");
 
     let mut leaf = layout.raw_office();
-    for subject in [">", "evt.>", "cmd.>", "_INBOX.>", "_INBOX.thermo.>", "$JS.S.>", "$JS.M.>", "$JS.thermo.API.>", "$SYS.>"] {
+    for subject in
+        [">", "evt.>", "cmd.>", "_INBOX.>", "_INBOX.thermo.>", "$JS.S.>", "$JS.M.>", "$JS.thermo.API.>", "$SYS.>"]
+    {
         leaf.subscribe(subject);
     }
     leaf.heard();
-    for subject in ["evt.meadow.x", "cmd.meadow.x", "_INBOX.thermo.web.x", "$JS.S.thermo.S.x", "$JS.M.thermo.M.x", "seed.x.y", "other"] {
+    for subject in [
+        "evt.meadow.x",
+        "cmd.meadow.x",
+        "_INBOX.thermo.web.x",
+        "$JS.S.thermo.S.x",
+        "$JS.M.thermo.M.x",
+        "seed.x.y",
+        "other",
+    ] {
         layout.hub.publish(subject, "secret".into()).await.unwrap();
     }
     layout.hub.flush().await.unwrap();
@@ -85,7 +114,10 @@ async fn whoever_has_the_leaf_has_not_the_hub() {
     assert_eq!(state(&layout).await, before);
     while let Ok(Some(message)) = tokio::time::timeout(Duration::from_millis(200), heard.next()).await {
         let subject = message.subject.as_str();
-        assert!(!subject.contains("forged") && !subject.contains("guess") && subject != "anything", "{subject} arrived");
+        assert!(
+            !subject.contains("forged") && !subject.contains("guess") && subject != "anything",
+            "{subject} arrived"
+        );
     }
 }
 
@@ -101,7 +133,13 @@ async fn a_consumer_does_not_become_a_publisher() {
     let mut listens = layout.hub.subscribe("listens").await.unwrap();
     let mut wild = layout.hub.subscribe("wild.>").await.unwrap();
     layout.hub.flush().await.unwrap();
-    for deliver in ["$JS.API.STREAM.PURGE.CMD", "$JS.API.STREAM.DELETE.EVT", "$JS.thermo.API.STREAM.DELETE.EVT-thermo", "wild.x", "listens"] {
+    for deliver in [
+        "$JS.API.STREAM.PURGE.CMD",
+        "$JS.API.STREAM.DELETE.EVT",
+        "$JS.thermo.API.STREAM.DELETE.EVT-thermo",
+        "wild.x",
+        "listens",
+    ] {
         // An empty message is a valid request to purge or delete.
         let config = json!({"stream_name": "EVT", "config": {"deliver_subject": deliver, "ack_policy": "none",
             "deliver_policy": "all", "filter_subject": "evt.meadow.empty", "replay_policy": "instant"}});
@@ -128,9 +166,19 @@ async fn a_service_does_its_work_and_nothing_else() {
         json!([info["config"], info["state"]])
     };
     let local_before = local().await;
-    for call in ["STREAM.DELETE.EVT-office", "STREAM.PURGE.EVT-office", "STREAM.DELETE.EVT", "CONSUMER.CREATE.CMD", "CONSUMER.DELETE.CMD.todos"] {
+    for call in [
+        "STREAM.DELETE.EVT-office",
+        "STREAM.PURGE.EVT-office",
+        "STREAM.DELETE.EVT",
+        "CONSUMER.CREATE.CMD",
+        "CONSUMER.DELETE.CMD.todos",
+    ] {
         for name in ["$JS.API", "$JS.office.API", "$JS.hub.API"] {
-            let asked = tokio::time::timeout(Duration::from_millis(200), layout.todos.request(format!("{name}.{call}"), "".into())).await;
+            let asked = tokio::time::timeout(
+                Duration::from_millis(200),
+                layout.todos.request(format!("{name}.{call}"), "".into()),
+            )
+            .await;
             assert!(!asked.is_ok_and(|asked| asked.is_ok()), "{name}.{call} was answered");
         }
     }
@@ -141,7 +189,13 @@ async fn a_service_does_its_work_and_nothing_else() {
     let mut curious = layout.todos.subscribe("_INBOX.office.>").await.unwrap();
     layout.office.flush().await.unwrap();
     layout.todos.flush().await.unwrap();
-    for subject in ["evt.meadow.other.done", "cmd.meadow.todos.add", "_INBOX.thermo.web.x", "$JS.ACK.CMD.web.1.1.1.1.1", "evt.meadow.todos.added"] {
+    for subject in [
+        "evt.meadow.other.done",
+        "cmd.meadow.todos.add",
+        "_INBOX.thermo.web.x",
+        "$JS.ACK.CMD.web.1.1.1.1.1",
+        "evt.meadow.todos.added",
+    ] {
         layout.todos.publish(subject, "".into()).await.unwrap();
     }
     layout.todos.flush().await.unwrap();
@@ -149,6 +203,8 @@ async fn a_service_does_its_work_and_nothing_else() {
     layout.office.flush().await.unwrap();
     let first = heard.next().await.unwrap();
     assert_eq!(first.subject.as_str(), "evt.meadow.todos.added", "only what its contract sends");
-    let nothing = tokio::time::timeout(Duration::from_millis(300), async { tokio::select! { it = deaf.next() => it, it = curious.next() => it } });
+    let nothing = tokio::time::timeout(Duration::from_millis(300), async {
+        tokio::select! { it = deaf.next() => it, it = curious.next() => it }
+    });
     assert!(nothing.await.ok().flatten().is_none(), "it hears only what its contract receives");
 }

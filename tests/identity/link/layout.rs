@@ -1,9 +1,9 @@
 //! One hub, two leaves: `office` answers queries, does commands and keeps a mirror; `thermo` asks and sends.
 
+use super::raw::RawLeaf;
 use crate::servers::{DEADLINE, Server, connect_as, connect_nkey, free_port, operator_config, start};
 use async_nats::Client;
 use futures_util::StreamExt;
-use super::raw::RawLeaf;
 use leafwright::host::keys::{KeyId, KeyStore, put_secret};
 use leafwright::host::provision;
 use leafwright::identity::sets::{self, HubLink, ServiceTalk};
@@ -143,7 +143,8 @@ impl Layout {
         let wanted = wanted(office);
         let identity = provision(&store, &wanted, None, OffsetDateTime::now_utc()).unwrap();
         let (port, leafnodes) = (free_port(), free_port());
-        let mut servers = vec![start(dir.path(), "hub", port, &operator_config(dir.path(), &identity, port, leafnodes))];
+        let mut servers =
+            vec![start(dir.path(), "hub", port, &operator_config(dir.path(), &identity, port, leafnodes))];
         let mut leaves = vec![];
         for name in ["office", "thermo"] {
             let creds = dir.path().join(format!("{name}.creds"));
@@ -271,7 +272,14 @@ impl Layout {
     }
 }
 
-fn leaf_config(dir: &std::path::Path, name: &str, port: u16, leafnodes: u16, wanted: &Wanted, identity: &PublicIdentity) -> Value {
+fn leaf_config(
+    dir: &std::path::Path,
+    name: &str,
+    port: u16,
+    leafnodes: u16,
+    wanted: &Wanted,
+    identity: &PublicIdentity,
+) -> Value {
     let users: Vec<Value> = wanted
         .users
         .iter()
@@ -297,7 +305,11 @@ fn leaf_config(dir: &std::path::Path, name: &str, port: u16, leafnodes: u16, wan
 fn written(permissions: &Permissions) -> Value {
     let rules = |rules: &leafwright::identity::Rules| {
         let rules = rules.written();
-        if rules.allow.is_empty() { json!({"deny": rules.deny}) } else { json!({"allow": rules.allow, "deny": rules.deny}) }
+        if rules.allow.is_empty() {
+            json!({"deny": rules.deny})
+        } else {
+            json!({"allow": rules.allow, "deny": rules.deny})
+        }
     };
     let mut value = json!({"publish": rules(&permissions.publish), "subscribe": rules(&permissions.subscribe)});
     if let Some(max) = permissions.allow_responses {
