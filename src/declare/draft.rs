@@ -3,7 +3,7 @@
 //! Refuses: reporting; `syntax` does.
 
 use super::value::{Entry, Table, Value};
-use crate::diag::{SourceId, Span, Spanned};
+use crate::diag::{Span, Spanned};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -94,14 +94,14 @@ impl Draft {
         }
     }
 
-    pub(super) fn table(self, id: SourceId) -> Table {
+    pub(super) fn table(self) -> Table {
         let mut entries = Vec::with_capacity(self.entries.len());
         for DraftEntry { key, node, span } in self.entries {
             let value = match node {
                 Node::Value(value) => value,
-                Node::Table(draft) => Value::Table(draft.table(id)),
+                Node::Table(draft) => Value::Table(draft.table()),
                 Node::Tables(tables) => {
-                    let element = |(draft, span): (Draft, Span)| Spanned::new(Value::Table(draft.table(id)), span);
+                    let element = |(draft, span): (Draft, Span)| Spanned::new(Value::Table(draft.table()), span);
                     Value::List(tables.into_iter().map(element).collect())
                 }
             };

@@ -251,7 +251,8 @@ fn attribute<'t>(
 fn attribute_text(key: &str, json: &str, place: Span, report: &mut Report) -> Option<Box<str>> {
     let context =
         matches!(key, "specversion" | "id" | "source" | "type" | "subject" | "time" | "datacontenttype" | "dataschema");
-    if !context && !(key.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) && !key.is_empty()) {
+    let named = !key.is_empty() && key.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if !context && !named {
         let message = format!("`{key}` is no CloudEvents attribute name, which is made of a-z and 0-9");
         report.push(Diagnostic::error(SHAPE, place, message).help("put what belongs to the payload into `data`"));
         return None;

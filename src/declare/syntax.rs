@@ -51,7 +51,7 @@ pub(super) fn parse(id: SourceId, text: &str, report: &mut Report) -> (Table, So
     }
     report_syntax(id, text, errors, report);
     report.absorb(found);
-    (root.table(id), soundness)
+    (root.table(), soundness)
 }
 
 /// One syntax error a line: the first is the mistake, the others on the line follow from it.
@@ -405,7 +405,7 @@ impl<'i> Builder<'i, '_> {
         self.merged = merged;
         self.one_line(open.span(), newline, comma);
         let span = self.span(open.span().append(end));
-        Spanned::new(Value::Table(draft.table(self.id)), span)
+        Spanned::new(Value::Table(draft.table()), span)
     }
 
     fn one_line(

@@ -10,7 +10,9 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 #[cfg(feature = "world")]
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "world")]
+use std::path::PathBuf;
 
 /// `<digest>-<name>`
 pub fn directory_name(closure: &Closure) -> String {

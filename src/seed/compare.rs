@@ -106,17 +106,19 @@ mod tests {
     use crate::seed::stored::{Info, InfoConfig, State};
     use crate::seed::synthetic;
 
-    fn info(allow_atomic: bool, messages: u64, last_seq: u64) -> Info {
-        Info { config: InfoConfig { allow_atomic }, state: State { messages, first_seq: 1, last_seq } }
+    fn info(messages: u64, last_seq: u64) -> Info {
+        Info { config: InfoConfig { allow_atomic: true }, state: State { messages, first_seq: 1, last_seq } }
     }
 
     #[test]
     fn a_stream_that_cannot_be_loaded_once_is_refused() {
-        assert_eq!(fit("S", &info(true, 5, 5), 9), Ok(5));
-        assert_eq!(fit("S", &info(true, 0, 0), 0), Ok(0));
-        for (seen, word) in
-            [(info(false, 5, 5), "allow_atomic"), (info(true, 4, 5), "1 of its 5"), (info(true, 9, 9), "only grows")]
-        {
+        assert_eq!(fit("S", &info(5, 5), 9), Ok(5));
+        assert_eq!(fit("S", &info(0, 0), 0), Ok(0));
+        for (seen, word) in [
+            (Info { config: InfoConfig { allow_atomic: false }, ..info(5, 5) }, "allow_atomic"),
+            (info(4, 5), "1 of its 5"),
+            (info(9, 9), "only grows"),
+        ] {
             let refused = fit("S", &seen, 5).unwrap_err().to_string();
             assert!(refused.contains(word), "{refused}");
         }
