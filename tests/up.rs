@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(120);
 
 fn leafwright(state: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
+    // A test that is killed takes leafwright with it, and leafwright takes its children.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_leafwright")]);
     command.args(["--domain", env!("CARGO_MANIFEST_DIR"), "up", "--state"]).arg(state).args(more).env("NO_COLOR", "1");
     command
 }
@@ -205,10 +207,9 @@ fn round_trip(page: SocketAddr, title: &str) {
         "POST /todos HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let added = eventually("the page takes the to-do", || {
-        http(page, &request).filter(|answer| answer.starts_with("HTTP/1.1 2") || answer.starts_with("HTTP/1.1 3"))
-    });
-    assert!(!added.is_empty());
+    // 422 says that the title is on the list already: an earlier attempt was stored and only its answer was lost.
+    let taken = |answer: &String| ["HTTP/1.1 303", "HTTP/1.1 422"].iter().any(|status| answer.starts_with(status));
+    eventually("the page takes the to-do", || http(page, &request).filter(taken));
     eventually("the to-do is on the list", || {
         http(page, "GET /todos HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .filter(|answer| answer.contains(title))
@@ -221,7 +222,6 @@ fn service_key(up: &Up, machine: &str, service: &str) -> String {
 }
 
 fn connect(up: &Up, machine: &str, service: &str) -> async_nats::ConnectOptions {
-    let _ = up;
     async_nats::ConnectOptions::with_nkey(service_key(up, machine, service).trim().to_owned())
         .custom_inbox_prefix(format!("_INBOX.{machine}.{service}"))
 }
@@ -305,8 +305,6 @@ fn a_cut_leaf_loses_nothing(up: &Up) {
 
 /// The ids among `ids` that the aggregate holds, in order and with repetitions; `None` until all are there.
 fn all_of(up: &Up, ids: &BTreeSet<String>) -> Option<Vec<String>> {
-    let creds = fs::read_to_string(provisioner_creds(up)).ok();
-    let _ = creds;
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let found = read_aggregate(up).await?;
@@ -314,10 +312,6 @@ fn all_of(up: &Up, ids: &BTreeSet<String>) -> Option<Vec<String>> {
         let distinct: BTreeSet<&String> = ours.iter().collect();
         (distinct.len() == ids.len()).then_some(ours)
     })
-}
-
-fn provisioner_creds(up: &Up) -> PathBuf {
-    up.state.join("keys/domain/provisioner.creds")
 }
 
 /// Every `Nats-Msg-Id` of the aggregate, as the keeper on office holds it: a copy that nobody can purge.
