@@ -112,9 +112,9 @@ fn run(cli: &Cli) -> Result<Exit> {
         #[cfg(feature = "world")]
         Verb::Keys(args) => keys::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]
-        Verb::Send(args) => send::run(args, &read_domain(cli)?),
+        Verb::Send(args) => send::run(args, &read_domain(cli)?, &find_root(cli)?),
         #[cfg(feature = "world")]
-        Verb::Tap(args) => tap::run(args),
+        Verb::Tap(args) => tap::run(args, &find_root(cli)?),
         Verb::Explain(args) => explain::run(args, || read_domain(cli)),
     }
 }

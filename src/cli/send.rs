@@ -6,6 +6,7 @@ use crate::diag::Sources;
 use crate::name::MessageName;
 use crate::seed::talk::{Envelope, Sent, payload, send};
 use anyhow::{Context, Result};
+use std::path::Path;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -21,7 +22,7 @@ pub struct Args {
     door: Door,
 }
 
-pub fn run(args: &Args, sources: &Sources) -> Result<Exit> {
+pub fn run(args: &Args, sources: &Sources, root: &Path) -> Result<Exit> {
     let judged = crate::judge(sources);
     let exit = talk::judge(&judged.report, sources);
     let Some(judged) = judged.value.filter(|_| exit == Exit::Done) else { return Ok(Exit::Unsound) };
@@ -32,7 +33,7 @@ pub fn run(args: &Args, sources: &Sources) -> Result<Exit> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     let sent = runtime.block_on(async {
-        let client = args.door.connect().await?;
+        let client = args.door.connect(root).await?;
         let (id, time) = (client.new_inbox(), OffsetDateTime::now_utc().format(&Rfc3339)?);
         let id = id.rsplit('.').next().unwrap_or(&id);
         let source = format!("/{}/cli", judged.domain.name);

@@ -148,11 +148,17 @@ impl<'a> Linked<'a> {
         }
     }
 
-    /// Does a service of this machine send a command? Then its leaf captures commands.
+    /// Does a service of this machine send a command, or may a person here? Then its leaf captures commands.
     pub fn captures_commands(&self, machine: &Machine) -> bool {
-        machine.options.services.values().any(|service| {
+        let commands = &self.domain.spaces.commands;
+        let a_service_does = machine.options.services.values().any(|service| {
             self.sends(&service.contract).iter().any(|message| self.kind(message) == Some(MessageKind::Command))
-        })
+        });
+        a_service_does
+            || machine.options.users.values().any(|user| {
+                let (publish, _) = permissions::of_roles(self.domain, &user.person);
+                publish.iter().any(|pattern| pattern.overlaps(commands))
+            })
     }
 
     pub fn machine(&self, name: &MachineName) -> Option<&'a Machine> {

@@ -78,7 +78,7 @@ pub fn declared_key(domain: &Domain, user: &UserId) -> Option<NKeyPublic> {
 }
 
 /// What the roles of a person allow.
-fn of_roles(domain: &Domain, person: &PersonName) -> (BTreeSet<SubjectPattern>, BTreeSet<SubjectPattern>) {
+pub(super) fn of_roles(domain: &Domain, person: &PersonName) -> (BTreeSet<SubjectPattern>, BTreeSet<SubjectPattern>) {
     let roles = domain.people.get(person).map_or(&[][..], |person| &person.roles);
     let roles: Vec<_> = roles.iter().filter_map(|role| domain.roles.get(role)).collect();
     let publish = roles.iter().flat_map(|role| role.publish.iter().cloned()).collect();

@@ -130,7 +130,7 @@ fn commands(linked: &Linked<'_>, machine: &Machine) -> StreamConfig {
     let store = &machine.options.event_store;
     let max_age = store.commands_max_age.as_nanos();
     StreamConfig {
-        description: Some(format!("commands that services on {} send", machine.name)),
+        description: Some(format!("commands that {} sends", machine.name)),
         subjects: vec![linked.domain.spaces.commands.to_string()],
         max_age,
         max_bytes: limit(store.commands_max_bytes.as_bytes()),
