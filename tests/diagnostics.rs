@@ -39,7 +39,15 @@ fn folder(files: &Files) -> tempfile::TempDir {
     root
 }
 
+/// This line of a page adds `identity/` to the files before it.
+const SIGNED: &str = "Signed with `leafwright keys sign`.";
+
+/// Keys are made by the world; without it the pages that need them are left out.
+#[cfg(not(feature = "world"))]
+fn sign(_: &mut Files) {}
+
 /// What `keys sign` makes of these files, with keys that are thrown away.
+#[cfg(feature = "world")]
 fn sign(files: &mut Files) {
     use leafwright::host::{keys::KeyStore, provision};
     let root = folder(files);
@@ -112,7 +120,7 @@ fn section(page: &str, title: &str) -> Files {
             }
             (None, line) if line.starts_with("```") => block = Some((String::new(), line == "```bytes")),
             (None, line) => {
-                if line == "Signed with `leafwright keys sign`." {
+                if line == SIGNED {
                     sign(&mut files);
                 }
                 if let Some(gone) = line.strip_prefix("Without `").and_then(|rest| rest.strip_suffix("`.")) {
@@ -145,6 +153,9 @@ fn every_page_keeps_its_word() {
     let mut broken = vec![];
     for (code, title) in codes::all() {
         let page = codes::explain(code).unwrap();
+        if cfg!(not(feature = "world")) && page.lines().any(|line| line == SIGNED) {
+            continue;
+        }
         for heading in ["## Wrong", "## Right"] {
             assert!(page.lines().any(|line| line == heading), "{code} ({title}) has no section `{heading}`");
         }

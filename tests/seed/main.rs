@@ -1,4 +1,5 @@
 //! Seeding against real nats-servers: exactly once, in order, whatever is killed, repeated or run twice at once.
+#![cfg(feature = "world")]
 
 mod kill;
 mod servers;

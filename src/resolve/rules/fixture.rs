@@ -199,3 +199,22 @@ pub fn on(domain: &mut Domain, name: &str, change: impl FnOnce(&mut Machine)) {
     let machine = domain.machines.iter_mut().find(|machine| machine.name.as_str() == name).unwrap();
     change(Arc::get_mut(machine).unwrap());
 }
+
+/// A named row of a rule's table: what is wrong with a `T`.
+type Row<T> = (&'static str, fn(&T) -> bool);
+
+/// The name of a row, and how to break it.
+type Case<T> = (&'static str, fn(&mut T));
+
+/// Holds a table to its cases: one for each row, which breaks that row and no other.
+pub fn each_case_breaks_its_row_alone<T: Clone>(good: &T, rows: &[Row<T>], cases: &[Case<T>]) {
+    let broken = |it: &T| rows.iter().filter(|(_, wrong)| wrong(it)).map(|(name, _)| *name).collect::<Vec<_>>();
+    assert_eq!(broken(good), Vec::<&str>::new());
+    let names = |(name, _): &(&'static str, _)| *name;
+    assert_eq!(cases.iter().map(|(name, _)| *name).collect::<Vec<_>>(), rows.iter().map(names).collect::<Vec<_>>());
+    for (name, change) in cases {
+        let mut bad = good.clone();
+        change(&mut bad);
+        assert_eq!(broken(&bad), vec![*name]);
+    }
+}
