@@ -19,6 +19,8 @@ mod talk;
 mod tap;
 #[cfg(feature = "world")]
 mod up;
+#[cfg(feature = "world")]
+mod verify;
 
 pub use talk::{judge, print, style};
 
@@ -63,6 +65,8 @@ enum Verb {
     Plan(plan::Args),
     #[cfg(feature = "world")]
     Up(up::Args),
+    #[cfg(feature = "world")]
+    Verify(verify::Args),
     #[cfg(feature = "world")]
     Keys(keys::Args),
     #[cfg(feature = "world")]
@@ -109,6 +113,8 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Plan(args) => plan::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]
         Verb::Up(args) => up::run(args, &find_root(cli)?),
+        #[cfg(feature = "world")]
+        Verb::Verify(args) => verify::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]
         Verb::Keys(args) => keys::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]

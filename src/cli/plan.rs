@@ -4,14 +4,14 @@ use super::up::Voice;
 use super::{Exit, WrongUsage, talk};
 use crate::foreground::{self, Fault, Request};
 use crate::host::nats_server;
-use crate::name::MachineName;
 use crate::plan::{Plan, render};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
 /// Say what `up` would change and why, and change nothing
 ///
-/// The nats-servers of the last run are started from the state directory, asked, and stopped again.
+/// What an `up` runs is asked as it is. Where none runs, the nats-servers of the last run are started from the state
+/// directory, asked, and stopped again.
 #[derive(clap::Args)]
 pub struct Args {
     /// The machines to plan for [default: the whole domain]
@@ -43,9 +43,11 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
 }
 
 async fn plan(args: &Args, root: &Path) -> Result<Plan, Fault> {
-    let name = |text: &String| MachineName::parse(text).map_err(|fault| Fault::Usage(fault.to_string()));
-    let machines = args.machines.iter().map(name).collect::<Result<_, _>>()?;
-    let request = Request { root: root.to_owned(), machines, state: args.state.clone() };
+    let request = Request::of(root, &args.machines, args.state.as_deref())?;
+    if let Some(running) = foreground::visit(&request)? {
+        talk::judge(&running.report, &running.sources);
+        return Ok(foreground::look_at_running(&running).await?);
+    }
     let program = nats_server::find(root)?;
     let prepared = foreground::prepare(&request)?;
     talk::judge(&prepared.report, &prepared.sources);

@@ -5,7 +5,6 @@ use crate::apply::Progress;
 use crate::apply::live::SeedProgress;
 use crate::foreground::{self, Fault, Prepared, Proof, Request, Running, Talk, summary};
 use crate::host::nats_server;
-use crate::name::MachineName;
 use crate::plan::{Plan, render};
 use crate::seed;
 use anyhow::{Context, Result};
@@ -51,7 +50,7 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
 async fn up(args: &Args, root: &Path) -> Result<Exit, Fault> {
     let began = Instant::now();
     let mut stop = Stop::listen()?;
-    let request = request(args, root)?;
+    let request = Request::of(root, &args.machines, args.state.as_deref())?;
     let program = nats_server::find(root)?;
     let prepared = foreground::prepare(&request)?;
     talk::judge(&prepared.report, &prepared.sources);
@@ -60,7 +59,7 @@ async fn up(args: &Args, root: &Path) -> Result<Exit, Fault> {
         () = stop.wait() => return Err(anyhow::anyhow!("stopped before the domain was up; the next run goes on").into()),
     };
     let proof = tokio::select! {
-        proof = foreground::prove(&prepared) => proof,
+        proof = foreground::prove(&prepared, seed::Depth::Digest) => proof,
         () = stop.wait() => return Ok(stopped(running).await?),
     };
     tell(args, &prepared, &running, &proof, began)?;
@@ -70,12 +69,6 @@ async fn up(args: &Args, root: &Path) -> Result<Exit, Fault> {
         return Ok(exit);
     }
     Ok(stay(running, &mut stop).await?)
-}
-
-fn request(args: &Args, root: &Path) -> Result<Request, Fault> {
-    let name = |text: &String| MachineName::parse(text).map_err(|fault| Fault::Usage(fault.to_string()));
-    let machines = args.machines.iter().map(name).collect::<Result<_, _>>()?;
-    Ok(Request { root: root.to_owned(), machines, state: args.state.clone() })
 }
 
 /// The summary, for a person or a program.

@@ -6,7 +6,7 @@ use super::closures::InState;
 use super::supervise::Family;
 use super::up::{Talk, start_servers};
 use super::{Prepared, connect};
-use crate::apply::journal::Journal;
+use crate::apply::journal::{self, Journal};
 use crate::apply::live::Live;
 use crate::compile::{Compiled, Desired};
 use crate::host::world::World as _;
@@ -32,6 +32,16 @@ pub async fn look(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk + Sy
     let observed = world.observe().await?;
     family.stop().await?;
     Ok(plan::between(&compiled.desired, &observed, sources))
+}
+
+/// The plan against what runs now: nothing is started, nothing is stopped.
+pub async fn look_at_running(prepared: &Prepared) -> Result<Plan> {
+    let Prepared { state, compiled, sources, store, identity, .. } = prepared;
+    let jetstreams = connect::all(compiled, store, identity).await?;
+    let made = journal::made_in(&state.journal());
+    let closures = InState { state, compiled, sources };
+    let mut world = Live { desired: &compiled.desired, closures, jetstreams, made, progress: Box::new(|_, _| ()) };
+    Ok(plan::between(&compiled.desired, &world.observe().await?, sources))
 }
 
 /// What is desired of the machines that have a closure to start from.

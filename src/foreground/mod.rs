@@ -18,14 +18,14 @@ pub mod summary;
 pub mod supervise;
 mod up;
 
-pub use look::look;
-pub use prepare::{Prepared, prepare};
+pub use look::{look, look_at_running};
+pub use prepare::{Prepared, prepare, visit};
 pub use prove::{Proof, prove, summarise};
 pub use up::{Running, Talk, bring_up};
 
 use crate::diag::{Report, Sources};
 use crate::name::MachineName;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -39,6 +39,13 @@ pub struct Request {
 }
 
 impl Request {
+    /// From the words of a command line.
+    pub fn of(root: &Path, machines: &[String], state: Option<&Path>) -> Result<Self, Fault> {
+        let name = |text: &String| MachineName::parse(text).map_err(|fault| Fault::Usage(fault.to_string()));
+        let machines = machines.iter().map(name).collect::<Result<_, _>>()?;
+        Ok(Self { root: root.to_owned(), machines, state: state.map(Path::to_owned) })
+    }
+
     pub fn state_directory(&self) -> PathBuf {
         self.state.clone().unwrap_or_else(|| self.root.join(".leafwright"))
     }

@@ -14,7 +14,7 @@ use crate::identity::PublicIdentity;
 use crate::load;
 use crate::name::MachineName;
 use crate::resolve::{self, Domain, Part};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::Path;
 
@@ -53,6 +53,31 @@ pub fn prepare(request: &Request) -> Result<Prepared, Fault> {
     let mut compiled = judged(compile::domain(&domain, &identity), &sources)?;
     compiled.desired.servers.retain(|machine, _| machines.contains(machine));
     Ok(Prepared { sources, report, domain, machines, state, store, identity, compiled })
+}
+
+/// As `prepare`, for a domain that an `up` runs now: with its ports and its identity, and without changing anything.
+/// `None` where no `up` runs.
+pub fn visit(request: &Request) -> Result<Option<Prepared>, Fault> {
+    let texts = load::domain(&request.root)?;
+    let mut sources = without_identity(&texts);
+    let declared = judged(declare::all(&sources), &sources)?;
+    let plain = judged(resolve::domain(&declared), &sources)?;
+    let Some(state) = State::visit(&request.state_directory(), plain.name.as_str())? else { return Ok(None) };
+    let layer = fs::read_to_string(state.root().join("foreground.toml"))?;
+    sources.add(overlay::SOURCE, layer);
+    add_files(&mut sources, &state.root().join(identity::DIRECTORY), identity::DIRECTORY)?;
+    let declared = judged(declare::all(&sources), &sources)?;
+    // Those that run are those that have ports.
+    let running: Vec<MachineName> = declared.foreground.keys().cloned().collect();
+    let machines =
+        chosen(&plain, &request.machines)?.into_iter().filter(|name| running.contains(name)).collect::<Vec<_>>();
+    let Checked { value, report } = resolve::domain(&declared);
+    let domain = judged(Checked { value, report: report.clone() }, &sources)?;
+    let identity = public_identity(&declared, &sources)?.context("the state directory has no identity")?;
+    let store = KeyStore::open(&state.keys())?;
+    let mut compiled = judged(compile::domain(&domain, &identity), &sources)?;
+    compiled.desired.servers.retain(|machine, _| machines.contains(machine));
+    Ok(Some(Prepared { sources, report, domain, machines, state, store, identity, compiled }))
 }
 
 /// The value, or the findings that stand in its way.

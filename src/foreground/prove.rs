@@ -10,6 +10,7 @@ use crate::host::keys::{KeyId, KeyStore};
 use crate::identity::{PublicIdentity, UserId};
 use crate::plan::{self, Scope};
 use crate::resolve::{Domain, Machine};
+use crate::seed::Depth;
 use crate::verify::{self, Access, Copies, Login, Outcome, Target};
 use anyhow::Result;
 use std::time::Duration;
@@ -24,9 +25,10 @@ pub struct Proof {
 }
 
 /// Tries everything that was promised.
-pub async fn prove(prepared: &Prepared) -> Proof {
+pub async fn prove(prepared: &Prepared, depth: Depth) -> Proof {
     let keys = Keys { store: &prepared.store, identity: &prepared.identity };
-    let target = Target::of(&prepared.domain, &prepared.compiled.desired, &keys);
+    let mut target = Target::of(&prepared.domain, &prepared.compiled.desired, &keys);
+    target.depth = depth;
     let outcome = verify::run(&target).await;
     Proof { outcome, copies: verify::copies(&target).await }
 }

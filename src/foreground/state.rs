@@ -18,7 +18,8 @@ const FORMAT: u32 = 1;
 #[derive(Debug)]
 pub struct State {
     root: PathBuf,
-    _lock: File,
+    /// Absent for a visitor.
+    _lock: Option<File>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,9 +38,21 @@ impl State {
             .with_context(|| format!("cannot make the state directory {}", root.display()))?;
         let root = root.canonicalize().with_context(|| format!("cannot resolve {}", root.display()))?;
         let lock = lock(&root)?;
-        let state = Self { root, _lock: lock };
+        let state = Self { root, _lock: Some(lock) };
         state.check_header(domain)?;
         Ok(state)
+    }
+
+    /// The directory of an `up` that runs now, for whoever looks at it from outside; `None` where none runs.
+    /// A visitor changes nothing: the lock stays with its holder.
+    pub fn visit(root: &Path, domain: &str) -> Result<Option<Self>> {
+        let (Ok(root), Ok(lock)) = (root.canonicalize(), File::open(root.join("lock"))) else { return Ok(None) };
+        if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(None);
+        }
+        let state = Self { root, _lock: None };
+        state.check_header(domain)?;
+        Ok(Some(state))
     }
 
     fn check_header(&self, domain: &str) -> Result<()> {
