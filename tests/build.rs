@@ -1,0 +1,71 @@
+//! `leafwright build` on the committed tree: without a key, the same bytes in any directory, with any number of threads, in any environment.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+fn build(domain: &Path, out: &Path, environment: &[(&str, &str)]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
+    command.args(["build", "--all", "--domain"]).arg(domain).arg("--out").arg(out).env_clear();
+    let output = command.envs(environment.iter().copied()).output().expect("leafwright runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let way_out =
+        "rm -r identity, then `leafwright keys init` and `leafwright keys sign` with a store outside the tree";
+    assert!(output.status.success(), "{said}\nif the identity is behind the declarations: {way_out}");
+}
+
+/// Path → content of everything below.
+fn content(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn walk(directory: &Path, below: &str, found: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            let path = format!("{below}/{}", entry.file_name().to_string_lossy());
+            match entry.file_type().unwrap().is_dir() {
+                true => walk(&entry.path(), &path, found),
+                false => drop(found.insert(path, fs::read(entry.path()).unwrap())),
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(directory, "", &mut found);
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    for (path, bytes) in content(from) {
+        let target = to.join(path.trim_start_matches('/'));
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::write(target, bytes).unwrap();
+    }
+}
+
+#[test]
+fn the_committed_domain_builds_to_the_same_bytes_anywhere_and_holds_no_secret() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = tempfile::tempdir().unwrap();
+    let elsewhere = directory.path().join("else where");
+    for part in ["machines", "modules", "hardware", "people", "events", "contracts", "identity"] {
+        copy(&root.join(part), &elsewhere.join(part));
+    }
+    fs::copy(root.join("domain.toml"), elsewhere.join("domain.toml")).unwrap();
+    let [one, two] = ["one", "two"].map(|name| directory.path().join(name));
+    build(root, &one, &[("RAYON_NUM_THREADS", "1")]);
+    build(
+        &elsewhere,
+        &two,
+        &[("RAYON_NUM_THREADS", "2"), ("TZ", "Asia/Tokyo"), ("LANG", "tr_TR.UTF-8"), ("HOME", "/nowhere")],
+    );
+    let (one, two) = (content(&one), content(&two));
+    assert!(one.len() > 80, "only {} files were built", one.len());
+    assert_eq!(one.keys().collect::<Vec<_>>(), two.keys().collect::<Vec<_>>());
+    for (path, bytes) in &one {
+        assert_eq!(bytes, &two[path], "{path}");
+        let text = String::from_utf8_lossy(bytes);
+        assert!(!text.contains("PRIVATE KEY"), "{path} holds a private key");
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+        let seeds =
+            words.filter(|word| word.len() == 58 && word.starts_with('S') && nkeys::KeyPair::from_seed(word).is_ok());
+        assert_eq!(seeds.count(), 0, "{path} holds a seed");
+    }
+}
