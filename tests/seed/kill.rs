@@ -55,26 +55,32 @@ impl Random {
     }
 }
 
-/// Kills the seeder `KILLS` times, each at a random batch and a random moment of it; then lets one finish.
-/// Answers how many kills met it between its first and its last event.
-fn killed_and_resumed(urls: &str, random: &mut Random) -> usize {
-    let mut midway = 0;
-    for _ in 0..KILLS {
-        let mut seeder = start(urls);
-        let lines = BufReader::new(seeder.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let mut progress = lines.filter(|line| line.starts_with("stored "));
-        let words = usize::try_from(random.below(8)).unwrap();
-        let word = progress.nth(words);
-        std::thread::sleep(Duration::from_micros(random.below(8_000)));
-        seeder.0.kill().unwrap();
-        seeder.0.wait().unwrap();
-        let last = progress.last().or(word);
-        midway += usize::from(last.is_some_and(|line| line != "stored 0" && line != format!("stored {EVENTS}")));
-    }
+/// Kills a seeder at a random batch and a random moment of it.
+/// Answers whether that was between its first and its last event; one that was done before is a whole set, not a kill.
+fn killed(urls: &str, random: &mut Random) -> bool {
+    let mut seeder = start(urls);
+    let lines = BufReader::new(seeder.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut progress = lines.filter(|line| line.starts_with("stored "));
+    let word = progress.nth(usize::try_from(random.below(8)).unwrap());
+    std::thread::sleep(Duration::from_micros(random.below(8_000)));
+    seeder.0.kill().unwrap();
+    seeder.0.wait().unwrap();
+    let last = progress.last().or(word);
+    last.is_some_and(|line| line != "stored 0" && line != format!("stored {EVENTS}"))
+}
+
+/// Lets a seeder run to its end.
+fn finished(urls: &str) {
     let mut last = start(urls);
     drop(std::io::copy(&mut last.0.stdout.take().unwrap(), &mut std::io::sink()));
     assert!(last.0.wait().unwrap().success());
-    midway
+}
+
+/// Deletes a stream that is there.
+async fn delete(client: &async_nats::Client, name: &str) {
+    let reply = client.request(format!("$JS.API.STREAM.DELETE.{name}"), "".into()).await.expect("an answer");
+    let reply: serde_json::Value = serde_json::from_slice(&reply.payload).expect("JSON");
+    assert_eq!(reply["success"], true, "{reply}");
 }
 
 async fn survives(servers: Servers) {
@@ -83,12 +89,27 @@ async fn survives(servers: Servers) {
         seed_of_random.unwrap_or_else(|| u64::from(std::process::id()) << 20 | u64::from(servers.members[0].port));
     println!("LEAFWRIGHT_TEST_RANDOM={seed_of_random}");
     let client = servers.client().await;
-    create(&client, seed_stream("SEED", servers.members.len())).await;
-    let urls: Vec<_> = servers.members.iter().map(|member| member.url()).collect();
-    let midway = tokio::task::block_in_place(|| killed_and_resumed(&urls.join(","), &mut Random(seed_of_random)));
-    println!("{midway} of {KILLS} kills met a seeder between its first and its last event");
-    assert!(midway >= KILLS / 2, "too few kills came while events were loaded");
-    complete(&client, &synthetic::seed("SEED", synthetic::events(EVENTS))).await;
+    let urls = servers.members.iter().map(|member| member.url()).collect::<Vec<_>>().join(",");
+    let set = synthetic::seed("SEED", synthetic::events(EVENTS));
+    let mut random = Random(seed_of_random);
+    // A set takes only so many kills before it is complete; then it is compared event by event, and the next one begins.
+    let mut midway = 0;
+    for sets in 1.. {
+        create(&client, seed_stream("SEED", servers.members.len())).await;
+        let left = KILLS - midway;
+        midway += tokio::task::block_in_place(|| {
+            let met = (0..left).filter(|_| killed(&urls, &mut random)).count();
+            finished(&urls);
+            met
+        });
+        complete(&client, &set).await;
+        println!("{midway} of {KILLS} kills met a seeder between its first and its last event, in {sets} sets");
+        if midway >= KILLS {
+            return;
+        }
+        assert!(sets < 10, "too few kills came while events were loaded");
+        delete(&client, "SEED").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
