@@ -6,6 +6,7 @@ use super::contexts;
 use super::summary::{CopiesRow, EventsRow, MachineRow, Summary, Totals};
 use super::{Prepared, Running};
 use crate::compile::{Desired, DesiredServer};
+use crate::declare::MessageKind;
 use crate::host::keys::{KeyId, KeyStore};
 use crate::identity::{PublicIdentity, UserId};
 use crate::plan::{self, Scope};
@@ -67,6 +68,11 @@ pub fn summarise(prepared: &Prepared, running: &Running, proof: &Proof, took: Du
         copies: proof.copies.iter().filter(|copies| copies.wanted > 1).map(copies_row).collect(),
         verify: totals(&proof.outcome),
         contexts: contexts::write(state, &domain.name, desired, store, identity)?,
+        query: domain
+            .messages
+            .values()
+            .find(|message| message.kind == MessageKind::Query)
+            .map(|query| query.name.to_string()),
         state: state.root().to_string_lossy().into_owned(),
     })
 }

@@ -19,6 +19,8 @@ pub struct Summary {
     pub copies: Vec<CopiesRow>,
     pub verify: Totals,
     pub contexts: Vec<ContextRow>,
+    /// A query that can be tried at once: a message's name.
+    pub query: Option<String>,
     pub state: String,
 }
 
@@ -128,10 +130,19 @@ fn contents(out: &mut String, summary: &Summary) -> std::fmt::Result {
 
 fn connect(out: &mut String, summary: &Summary) -> std::fmt::Result {
     let state = &summary.state;
+    // People first; the provisioners' contexts, one a leaf, are there for whoever looks for them.
     if let Some(first) = summary.contexts.first() {
-        writeln!(out, "  {:8} XDG_CONFIG_HOME={state} nats --context {} sub '>'", "connect", first.name)?;
-        for context in &summary.contexts {
-            writeln!(out, "  {:8} {}: {}", "", context.name, context.who)?;
+        if let Some(query) = &summary.query {
+            writeln!(
+                out,
+                "  {:8} leafwright send {query} --context {state}/nats/context/{}.json",
+                "connect", first.name
+            )?;
+        }
+        let title = if summary.query.is_some() { "" } else { "connect" };
+        writeln!(out, "  {title:8} XDG_CONFIG_HOME={state} nats --context {} …   ({})", first.name, first.who)?;
+        if summary.contexts.len() > 1 {
+            writeln!(out, "  {:8} {} more contexts in {state}/nats/context", "", summary.contexts.len() - 1)?;
         }
     }
     writeln!(out, "  {:8} {state}/machines/<machine>/log/", "logs")
@@ -167,6 +178,7 @@ mod tests {
             }],
             verify: Totals { passed: 40, failed: 1, skipped: 0 },
             contexts: vec![ContextRow { name: "meadow-desk-ada".into(), who: "ada on desk".into() }],
+            query: Some("todos.list".into()),
             state: "/s".into(),
         };
         assert_eq!(
@@ -182,8 +194,8 @@ meadow is up: 2 machines, 1 of them the cluster hub, in 4.3 s
   copies   3 of 4 of EVT (oak, ash)
   verify   40 passed, 1 failed
 
-  connect  XDG_CONFIG_HOME=/s nats --context meadow-desk-ada sub '>'
-           meadow-desk-ada: ada on desk
+  connect  leafwright send todos.list --context /s/nats/context/meadow-desk-ada.json
+           XDG_CONFIG_HOME=/s nats --context meadow-desk-ada …   (ada on desk)
   logs     /s/machines/<machine>/log/
 "
         );
