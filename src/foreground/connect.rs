@@ -2,7 +2,7 @@
 //!
 //! Refuses: waiting without end. A server that does not answer in time is an error that names it.
 
-use crate::compile::{Compiled, DesiredServer};
+use crate::compile::{Compiled, Desired, DesiredServer};
 use crate::host::jetstream::JetStream;
 use crate::host::keys::{KeyId, KeyStore};
 use crate::identity::sets::inbox;
@@ -23,17 +23,12 @@ pub async fn all(
     identity: &PublicIdentity,
 ) -> Result<BTreeMap<Scope, JetStream>> {
     let mut handles = BTreeMap::new();
-    let mut members = Vec::new();
-    for server in compiled.desired.servers.values() {
-        if server.member {
-            members.push(server.listen);
-        } else {
-            let client = leaf(server, store).await?;
-            handles.insert(Scope::Machine(server.machine.clone()), JetStream::new(client, None));
-        }
+    for server in compiled.desired.servers.values().filter(|server| !server.member) {
+        let client = leaf(server, store).await?;
+        handles.insert(Scope::Machine(server.machine.clone()), JetStream::new(client, None));
     }
-    if !members.is_empty() {
-        handles.insert(Scope::Cluster, JetStream::new(cluster(&members, store, identity).await?, None));
+    if compiled.desired.servers.values().any(|server| server.member) {
+        handles.insert(Scope::Cluster, cluster(&compiled.desired, store, identity).await?);
     }
     Ok(handles)
 }
@@ -48,12 +43,16 @@ async fn leaf(server: &DesiredServer, store: &KeyStore) -> Result<Client> {
     open(options, &[server.listen]).await.with_context(|| format!("cannot connect to {}", server.machine))
 }
 
-async fn cluster(members: &[SocketAddr], store: &KeyStore, identity: &PublicIdentity) -> Result<Client> {
+/// The cluster's JetStream, through any of its members.
+pub async fn cluster(desired: &Desired, store: &KeyStore, identity: &PublicIdentity) -> Result<JetStream> {
+    let members: Vec<SocketAddr> =
+        desired.servers.values().filter(|server| server.member).map(|server| server.listen).collect();
     let user = UserId::Provisioner;
     let jwt = identity.users.get(&user).and_then(|user| user.jwt.as_deref()).context("the provisioner has no JWT")?;
     let creds = store.creds(&user, jwt)?;
     let options = ConnectOptions::with_credentials(creds.reveal())?;
-    open(options, members).await.context("cannot connect to the cluster")
+    let client = open(options, &members).await.context("cannot connect to the cluster")?;
+    Ok(JetStream::new(client, None))
 }
 
 async fn open(options: ConnectOptions, servers: &[SocketAddr]) -> Result<Client> {

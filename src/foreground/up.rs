@@ -79,7 +79,7 @@ fn files_of(desired: &Desired) -> Desired {
 }
 
 /// The nats-servers of `desired`, started, ready and linked.
-/// The cluster first: a leaf whose hub is away when it recovers its mirrors tries again only after a growing pause.
+/// The cluster first, until its streams have leaders: a leaf that asks for its mirrors before that tries again only after a growing pause.
 pub(super) async fn start_servers(
     prepared: &Prepared,
     desired: &Desired,
@@ -97,6 +97,19 @@ pub(super) async fn start_servers(
             servers::ready(&prepared.state, server).await?;
         }
         servers::linked(&prepared.state, desired, &servers).await?;
+        if member {
+            streams_have_leaders(prepared, desired).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Only its leader answers for a stream; one that does not exist yet needs none.
+async fn streams_have_leaders(prepared: &Prepared, desired: &Desired) -> Result<()> {
+    let Some(objects) = &desired.cluster else { return Ok(()) };
+    let cluster = connect::cluster(desired, &prepared.store, &prepared.identity).await?;
+    for config in &objects.streams {
+        cluster.stream(&config.name).await?;
     }
     Ok(())
 }
