@@ -80,7 +80,8 @@ impl<'a> Target<'a> {
             queries: queries.collect(),
             running: running.map(|(machine, process)| (machine.clone(), process.service.clone())).collect(),
             depth: Depth::Digest,
-            patience: Duration::from_secs(60),
+            // nats-server may wait 40 s before it asks a silent source or mirror again.
+            patience: Duration::from_secs(120),
         }
     }
 }
