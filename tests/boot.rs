@@ -6,6 +6,8 @@
 mod fixture;
 #[path = "boot/lab.rs"]
 mod lab;
+#[path = "common/ports.rs"]
+mod ports;
 
 use fixture::name;
 use futures_util::StreamExt;

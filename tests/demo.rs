@@ -3,11 +3,16 @@
 //! One server that stands alone, with the streams and consumers that Leafwright would make; nothing of the library.
 #![cfg(feature = "world")]
 
+#[path = "common/ports.rs"]
+#[expect(dead_code, reason = "one at a time is enough here")]
+mod ports;
+
 use nkeys::KeyPair;
+use ports::free_port;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -41,10 +46,6 @@ struct Meadow {
     web: u16,
     user: KeyPair,
     api: &'static str,
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 fn nats_server() -> PathBuf {

@@ -2,6 +2,7 @@
 //! Every server dies with the lab.
 
 use crate::fixture::{Fixture, edit, name};
+use crate::ports::free_ports;
 use leafwright::compile::{self, ArtefactKind, Compiled};
 use leafwright::host::keys::{KeyId, KeyStore, Secret, put_secret};
 use leafwright::host::provision;
@@ -10,7 +11,7 @@ use leafwright::name::MachineName;
 use leafwright::resolve::{Domain, Part};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,12 +34,6 @@ impl Drop for Lab {
             let _gone = server.wait();
         }
     }
-}
-
-/// Free ports, all held at once so that none is given twice.
-fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 /// Moves a domain to loopback: what `up` does by its strongest layer.

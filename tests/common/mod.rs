@@ -4,5 +4,6 @@
 #[cfg(feature = "world")]
 pub mod bench;
 pub mod plans;
+pub mod ports;
 #[cfg(feature = "world")]
 pub mod server;

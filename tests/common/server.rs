@@ -1,10 +1,11 @@
 //! Real nats-servers on free loopback ports, each in a directory of its own; killed, by pid, when they are dropped.
 
+use super::ports::free_ports;
 use leafwright::host::jetstream::JetStream;
 use leafwright::host::monitor;
 use serde_json::{Value, json};
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,12 +27,6 @@ impl Drop for Server {
         let _dead = self.child.kill();
         let _reaped = self.child.wait();
     }
-}
-
-/// Free ports, held together until all are known so that they differ.
-pub fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<_> = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 fn loopback(port: u16) -> SocketAddr {

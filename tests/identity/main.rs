@@ -2,6 +2,9 @@
 
 #![cfg(feature = "world")]
 
+#[path = "../common/ports.rs"]
+#[expect(dead_code, reason = "one at a time is enough here")]
+mod ports;
 mod servers;
 mod store;
 mod tokens;

@@ -4,20 +4,33 @@ use leafwright::host::keys::{KeyId, KeyStore};
 use leafwright::identity::jwt::Signer;
 use leafwright::identity::{PublicIdentity, UserId};
 use serde_json::{Value, json};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 pub struct Server {
     child: Child,
     log: PathBuf,
+}
+
+/// Until `heard` has a message that this client sends now: then the server has seen all that the client sent before,
+/// and the subscription of `heard`. A `flush` only hands bytes to the kernel.
+pub async fn settled(client: &async_nats::Client, subject: &'static str, heard: &mut async_nats::Subscriber) {
+    client.publish(subject, "".into()).await.unwrap();
+    assert_eq!(said(heard).await, subject);
+}
+
+/// The subject of the next message that a client sent: servers talk among themselves, too.
+pub async fn said(heard: &mut async_nats::Subscriber) -> String {
+    loop {
+        let message = tokio::time::timeout(DEADLINE, futures_util::StreamExt::next(heard)).await;
+        let subject = message.expect("a message in time").expect("a connection").subject.to_string();
+        if !["$JS.S.", "$JS.M.", "$JS.FC.", "$JS.EVENT."].iter().any(|servers| subject.starts_with(servers)) {
+            return subject;
+        }
+    }
 }
 
 impl Drop for Server {

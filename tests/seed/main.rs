@@ -2,6 +2,8 @@
 #![cfg(feature = "world")]
 
 mod kill;
+#[path = "../common/ports.rs"]
+mod ports;
 mod servers;
 
 use leafwright::compile::Seed;
@@ -83,8 +85,8 @@ async fn what_someone_else_wrote_there_is_found() {
     let client = servers.client().await;
     create(&client, seed_stream("SEED", 1)).await;
     load(&client, &of(10)).await.unwrap();
-    client.publish("seed.x.s.evt.meadow.todos.added", "intruder".into()).await.unwrap();
-    client.flush().await.unwrap();
+    // Its acknowledgement is waited for: the seeder comes by another connection.
+    client.request("seed.x.s.evt.meadow.todos.added", "intruder".into()).await.unwrap();
     let SeedError::Differs { difference, .. } = load(&client, &of(20)).await.unwrap_err() else { panic!("it differs") };
     assert_eq!(difference.number, 11);
 }

@@ -1,6 +1,6 @@
 //! Real nats-servers for a test: one, or a cluster of three; on free loopback ports, gone with the test.
 
-use std::net::TcpListener;
+use crate::ports::free_ports;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -52,16 +52,10 @@ impl Drop for Server {
     }
 }
 
-/// `count` different ports that are free now.
-fn ports(count: usize) -> Vec<u16> {
-    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    held.iter().map(|held| held.local_addr().expect("bound").port()).collect()
-}
-
 impl Servers {
     pub fn start(count: usize, sync: Sync) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let ports = ports(2 * count);
+        let ports = free_ports(2 * count);
         let (clients, routes) = ports.split_at(count);
         let urls: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         let member = |index: usize| {

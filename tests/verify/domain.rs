@@ -15,7 +15,7 @@ use leafwright::verify::{Access, Login, Query, Target, Voice};
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -158,12 +158,6 @@ fn talk(voice: &Voice) -> ServiceTalk {
     }
 }
 
-/// `count` different ports that are free now.
-fn ports(count: usize) -> Vec<u16> {
-    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    held.iter().map(|held| held.local_addr().expect("bound").port()).collect()
-}
-
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
@@ -176,7 +170,7 @@ fn write(path: PathBuf, config: &Value) -> PathBuf {
 impl Domain {
     /// Starts the servers, makes what is declared, loads the events.
     pub async fn up() -> Self {
-        let ports = ports(14);
+        let ports = crate::ports::free_ports(14);
         let office = UserId::LocalProvisioner(machine("office"));
         let voices = voices();
         let users = [UserId::Provisioner, office].into_iter().chain(voices.iter().map(Voice::user));

@@ -2,6 +2,8 @@
 #![cfg(feature = "world")]
 
 mod domain;
+#[path = "../common/ports.rs"]
+mod ports;
 
 use domain::Domain;
 use leafwright::verify::outcome::Check;

@@ -1,7 +1,8 @@
 //! One hub, two leaves: `office` answers queries, does commands and keeps a mirror; `thermo` asks and sends.
 
 use super::raw::RawLeaf;
-use crate::servers::{DEADLINE, Server, connect_as, connect_nkey, free_port, operator_config, start};
+use crate::ports::free_port;
+use crate::servers::{DEADLINE, Server, connect_as, connect_nkey, operator_config, start};
 use async_nats::Client;
 use futures_util::StreamExt;
 use leafwright::host::keys::{KeyId, KeyStore, put_secret};
