@@ -1,10 +1,10 @@
 //! Artefacts and closures: paths, modes, bytes, origins; digests over the canonical form.
 
 use crate::diag::Span;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What kind of thing an artefact is; its directory in the closure follows from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ArtefactKind {
     NatsServerConfig,
@@ -23,7 +23,7 @@ pub enum ArtefactKind {
 }
 
 /// What a change of the artefact does to the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
     None,

@@ -4,6 +4,7 @@
 
 mod between;
 pub mod consumers;
+pub mod machine;
 pub mod model;
 pub mod observed;
 mod order;

@@ -1,0 +1,10 @@
+//! What changes on one machine: the content of the generation that is active × the one that must be × what was observed there
+//! → ordered steps with reasons.
+//!
+//! Refuses: I/O, and knowing how a closure came about: one that was just compiled and one from the store are the same.
+
+pub mod content;
+pub mod model;
+
+pub use content::{Content, Placed};
+pub use model::{Act, MachinePlan, MachineStep, Observation, SeenFile, SeenUnit, Why};

@@ -1,0 +1,131 @@
+//! A machine's plan: steps in order, each with its typed reason; and what was observed of the machine.
+//!
+//! Refuses: bytes. Steps name files of the store by path and digest.
+
+use crate::compile::Effect;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What was seen on the machine: whoever looks fails rather than leave something out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Observation {
+    /// The active generation's number and closure digest; `None` on a machine that never had one.
+    pub active: Option<(u64, String)>,
+    /// Every path of the old and the new content; absent paths are absent here.
+    pub files: BTreeMap<String, SeenFile>,
+    /// Every unit of the old and the new content, instances of templates included, that systemd has loaded.
+    pub units: BTreeMap<String, SeenUnit>,
+    /// Units that had failed before anything was done, ours and others'.
+    pub failed: BTreeSet<String>,
+    /// `config_digest` of the nats-server that runs, from its monitoring port.
+    pub server_digest: Option<String>,
+}
+
+/// A path as it is on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SeenFile {
+    File { digest: String, mode: u32, uid: u32, gid: u32 },
+    Link { to: String },
+    /// A directory, a socket, a device: never replaced.
+    Other,
+}
+
+/// A unit as systemd says: `ActiveState`, `SubState`, `UnitFileState`, `FragmentPath` (org.freedesktop.systemd1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SeenUnit {
+    pub active: String,
+    pub sub: String,
+    pub file_state: String,
+    pub fragment: String,
+    pub needs_reload: bool,
+    pub main_pid: u32,
+}
+
+/// What one step does. Nothing in it is left to decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Act {
+    /// Puts the file `from` of the closure at `path`.
+    Place { path: String, from: String, mode: u32, digest: String },
+    /// Makes a symbolic link: how a unit is enabled.
+    Link { path: String, to: String },
+    /// Removes a file or link of ours; what it replaced comes back.
+    Remove { path: String },
+    /// `systemd-sysusers` with our file.
+    Users,
+    /// `systemd-tmpfiles --create` with our file.
+    Directories,
+    /// The manager reads unit files again.
+    DaemonReload,
+    Stop { unit: String },
+    Reload { unit: String },
+    Restart { unit: String },
+    Start { unit: String },
+}
+
+/// Why a step is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+pub enum Why {
+    /// The new generation has it, the old one had not.
+    New,
+    /// The old generation had it, the new one has not.
+    Gone,
+    /// These fields are not what they were: `service.MemoryMax`, `/max_payload`.
+    Changed { fields: Vec<FieldEffect> },
+    /// The generation is as before; somebody changed the thing by hand.
+    Drifted { what: String },
+    /// It ought to run and does not.
+    NotRunning { state: String },
+    /// Something that it reads or needs is changed by these steps.
+    Follows { what: Vec<String> },
+}
+
+/// One changed field and what its change asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldEffect {
+    pub field: String,
+    pub from: Value,
+    pub to: Value,
+    pub effect: Effect,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineStep {
+    /// Stable: `file/etc/nats/nats-server.json/place`, `unit/nats-server.service/reload`.
+    pub id: String,
+    pub act: Act,
+    pub why: Why,
+}
+
+/// The steps of one machine, in order, in the phases of an apply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachinePlan {
+    pub format: u32,
+    pub machine: String,
+    /// Generation and closure it starts from; `None` on a fresh machine.
+    pub from: Option<(u64, String)>,
+    /// The closure that it leads to.
+    pub to: String,
+    /// Digest of the observation: a plan against another one is stale.
+    pub parent: String,
+    /// Files, users, directories, daemon-reload, then nats-server itself.
+    pub before: Vec<MachineStep>,
+    /// After streams and events: all other units.
+    pub after: Vec<MachineStep>,
+    /// After the commit: what shrinks or goes.
+    pub last: Vec<MachineStep>,
+}
+
+impl MachinePlan {
+    pub fn is_empty(&self) -> bool {
+        self.steps().next().is_none()
+    }
+
+    /// All steps, in the order in which they are done.
+    pub fn steps(&self) -> impl Iterator<Item = &MachineStep> {
+        self.before.iter().chain(&self.after).chain(&self.last)
+    }
+}
