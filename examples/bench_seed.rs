@@ -4,6 +4,8 @@
 //! each tied to its place by the expected last sequence, eight on their way at once. The hand-written one speaks the raw
 //! protocol over one socket, verifies nothing and cannot resume; the loader does both and stores prefix digests besides.
 
+#[path = "../tests/common/ports.rs"]
+mod ports;
 #[path = "../tests/seed/servers.rs"]
 mod servers;
 

@@ -285,7 +285,9 @@ fn systemd_understands_the_units_and_finds_them_closed() {
         let mut services = vec![];
         for unit in units {
             let path = home.join(unit.path.rsplit('/').next().unwrap());
-            std::fs::write(&path, &unit.bytes).unwrap();
+            // nats-server is where the machine has it; here it is elsewhere, and systemd looks for every program.
+            let text = String::from_utf8(unit.bytes.clone()).unwrap().replace("=nats-server ", "=/bin/true ");
+            std::fs::write(&path, text).unwrap();
             services.extend(unit.path.ends_with(".service").then(|| path.clone()));
         }
         for service in &services {
