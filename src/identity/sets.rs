@@ -39,6 +39,11 @@ pub fn mirror_delivery(leaf: &MachineName) -> String {
     format!("$JS.M.{leaf}")
 }
 
+/// What a leaf asks the cluster to see that its link carries: JetStream's account information, which every member answers.
+pub fn link_check(hub: &str) -> String {
+    format!("$JS.{hub}.API.INFO")
+}
+
 /// The inbox prefix of a user on a machine: a service's or person's name, or `provisioner`.
 pub fn inbox(machine: &MachineName, who: &str) -> String {
     format!("_INBOX.{machine}.{who}")
@@ -48,8 +53,9 @@ pub fn inbox(machine: &MachineName, who: &str) -> String {
 /// `publish` is from leaf to cluster, `subscribe` from cluster to leaf.
 pub fn hub_credential(link: &HubLink) -> Permissions {
     let HubLink { machine, hub, .. } = link;
-    let mut publish = BTreeSet::new();
-    let mut subscribe = BTreeSet::new();
+    // A generation is committed only after the domain has answered over the link. `INFO` tells the account's own totals.
+    let mut publish = BTreeSet::from([link_check(hub)]);
+    let mut subscribe = BTreeSet::from([format!("_INBOX.{machine}.>")]);
     if !link.sourced.is_empty() {
         publish.insert("$JSC.R.*".to_owned());
         publish.insert(format!("{}.>", source_delivery(machine)));
@@ -72,9 +78,6 @@ pub fn hub_credential(link: &HubLink) -> Permissions {
         publish.extend(link.askers.iter().map(|who| format!("_INBOX.*.{who}.>")));
     }
     subscribe.extend(link.queries_received.iter().map(Subject::to_string));
-    if !link.pulls.is_empty() || !link.queries_sent.is_empty() {
-        subscribe.insert(format!("_INBOX.{machine}.>"));
-    }
     permissions(publish, subscribe)
 }
 

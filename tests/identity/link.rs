@@ -5,7 +5,7 @@ mod attacks;
 mod layout;
 mod raw;
 
-use layout::Function::{self, Answer, Ask, Mirror, Pull, Source};
+use layout::Function::{self, Answer, Ask, Check, Mirror, Pull, Source};
 use layout::Layout;
 use leafwright::identity::{Permissions, sets};
 use std::collections::BTreeSet;
@@ -29,8 +29,9 @@ const LINES: &[Line] = &[
     Line(2, "publish", "$JS.hub.API.CONSUMER.MSG.NEXT.CMD.todos", &[Pull]),
     Line(3, "subscribe", "$JS.office.API.>", &[Source]),
     Line(3, "subscribe", "$JS.M.office.>", &[Mirror]),
-    Line(3, "subscribe", "_INBOX.office.>", &[Pull, Ask]),
+    Line(3, "subscribe", "_INBOX.office.>", &[Pull, Ask, Check]),
     Line(4, "subscribe", "$JSC.R.*", &[Mirror]),
+    Line(4, "publish", "$JS.hub.API.INFO", &[Check]),
 ];
 
 fn without<'a>(permissions: &Permissions, lines: impl Iterator<Item = &'a Line>) -> Permissions {

@@ -18,7 +18,7 @@ async fn state(layout: &Layout) -> Value {
 }
 
 /// Calls of JetStream's API.
-const CALLS: [&str; 21] = [
+const CALLS: [&str; 20] = [
     "STREAM.DELETE.EVT",
     "STREAM.UPDATE.EVT",
     "STREAM.PURGE.EVT",
@@ -39,7 +39,6 @@ const CALLS: [&str; 21] = [
     "CONSUMER.DELETE.CMD.todos",
     "CONSUMER.MSG.NEXT.EVT.mine",
     "CONSUMER.PAUSE.CMD.todos",
-    "INFO",
 ];
 
 /// What is published by the protocol itself, and where the answer is wanted.

@@ -32,6 +32,8 @@ pub enum Function {
     Ask,
     /// A service of the office answers another machine.
     Answer,
+    /// The office sees that its link carries.
+    Check,
 }
 
 pub fn machine(name: &str) -> MachineName {
@@ -218,14 +220,15 @@ impl Layout {
     /// Which functions do not work. What is expected to fail gets less time than what is expected to work.
     pub async fn failing(&self, expected: &BTreeSet<Function>) -> BTreeSet<Function> {
         let time = |function| if expected.contains(&function) { Duration::from_secs(3) } else { DEADLINE };
-        let (source, mirror, pull, ask, answer) = tokio::join!(
+        let (source, mirror, pull, ask, answer, check) = tokio::join!(
             self.source(time(Function::Source)),
             self.mirror(time(Function::Mirror)),
             self.pull(time(Function::Pull)),
             self.ask(time(Function::Ask)),
             self.answer(time(Function::Answer)),
+            self.check(time(Function::Check)),
         );
-        [source, mirror, pull, ask, answer].into_iter().filter_map(Result::err).collect()
+        [source, mirror, pull, ask, answer, check].into_iter().filter_map(Result::err).collect()
     }
 
     async fn source(&self, time: Duration) -> Result<(), Function> {
@@ -266,6 +269,12 @@ impl Layout {
 
     async fn ask(&self, time: Duration) -> Result<(), Function> {
         question(&self.todos, &self.web, "qry.meadow.weather.now", time).await.map_err(|()| Function::Ask)
+    }
+
+    async fn check(&self, time: Duration) -> Result<(), Function> {
+        let subject = sets::link_check("hub");
+        let answered = wait(time, "the domain's answer", async || api(&self.office, &subject, &json!({})).await.is_ok());
+        answered.await.map_err(|_| Function::Check)
     }
 
     async fn answer(&self, time: Duration) -> Result<(), Function> {
