@@ -4,6 +4,7 @@
 
 pub mod journal;
 pub mod live;
+pub mod machine;
 
 pub use journal::Journal;
 pub use live::{Closures, Live};

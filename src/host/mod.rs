@@ -6,6 +6,10 @@
 pub mod ca;
 pub mod closure;
 #[cfg(feature = "world")]
+pub mod door;
+#[cfg(feature = "world")]
+pub mod door_fake;
+#[cfg(feature = "world")]
 pub mod fake;
 #[cfg(feature = "world")]
 pub mod jetstream;

@@ -1,0 +1,81 @@
+//! Going back: the generation that the attempt came from is placed again, as if it were new.
+//!
+//! Refuses: undoing steps one by one; what was half done is made whole, whatever it was.
+
+use super::{Change, Failure, Generation, Progress, gates, steps};
+use crate::host::door::Door;
+use crate::plan::machine::gates::{Gate, Seen};
+use crate::plan::machine::{Content, between, paths_and_units};
+use anyhow::{Context as _, Result};
+
+/// A machine that is back where it was.
+#[derive(Debug)]
+pub struct Returned {
+    pub from: u64,
+    /// `None`: the machine has nothing of ours any more, as before.
+    pub to: Option<u64>,
+    pub reason: String,
+    /// Gates of the old generation that do not hold now.
+    pub failing: Vec<(Gate, String)>,
+}
+
+impl std::fmt::Display for Returned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let to = self.to.map_or("what it was before".to_owned(), |to| format!("generation {to}"));
+        write!(f, "generation {} was given up and the machine is back at {to}, because {}", self.from, self.reason)?;
+        for (gate, what) in &self.failing {
+            write!(f, "\nnot as before: the gate \"{}\" does not hold: {what}", gate.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// After a step failed.
+pub(super) async fn after<D: Door>(
+    door: &mut D,
+    change: &Change<'_>,
+    failed: &steps::StepFailed,
+    tell: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Failure {
+    let reason = failed.to_string();
+    tell(Progress::GoingBack { reason: &reason });
+    match go_back(door, change.old, change.new, &reason, tell).await {
+        Ok(returned) => Failure::Returned(Box::new(returned)),
+        Err(error) => Failure::Stuck { reason, error },
+    }
+}
+
+/// From the attempt `new` back to `old`. May be called again at any time until it succeeded.
+pub async fn go_back<D: Door>(
+    door: &mut D,
+    old: Option<&Generation>,
+    new: &Generation,
+    reason: &str,
+    tell: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Result<Returned> {
+    door.begin_return(reason).await.context("the return cannot be written down")?;
+    let nothing = Content::default();
+    let target = old.map_or(&nothing, |old| &old.content);
+    let (paths, units) = paths_and_units(Some(&new.content), target);
+    let seen = door.observe(&paths, &units).await.context("cannot look at the machine")?;
+    let plan = between(Some(&new.content), target, &seen);
+    let number = old.map_or(new.number, |old| old.number);
+    let mut count = steps::Count::of(&plan);
+    for phase in [&plan.before, &plan.after, &plan.last] {
+        steps::carry_out(door, number, phase, &mut count, tell).await?;
+    }
+    door.end_return().await.context("the end of the return cannot be written down")?;
+    door.unwatch().await?;
+    let failing = match old {
+        Some(old) => failing_gates(door, old).await,
+        None => vec![],
+    };
+    Ok(Returned { from: new.number, to: old.map(|old| old.number), reason: reason.to_owned(), failing })
+}
+
+async fn failing_gates<D: Door>(door: &mut D, old: &Generation) -> Vec<(Gate, String)> {
+    let units = crate::plan::machine::unit_effects::wanted_units(&old.content);
+    let wanted: Vec<Gate> = units.into_iter().map(|unit| Gate::Unit { unit }).collect();
+    let seen = gates::look(door, &wanted).await;
+    seen.into_iter().filter_map(|(gate, seen)| if let Seen::Fails { what } = seen { Some((gate, what)) } else { None }).collect()
+}

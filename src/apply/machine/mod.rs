@@ -1,0 +1,126 @@
+//! Makes a generation what a machine is: begun, carried out, proved, committed; or given back.
+//!
+//! Refuses: choices, calling a half success a success, and leaving a machine between two generations.
+
+mod back;
+mod gates;
+mod steps;
+
+pub use back::{Returned, go_back};
+pub use steps::StepFailed;
+
+use crate::host::door::{Attempt, Door};
+use crate::host::machine::register::Mode;
+use crate::plan::machine::gates::Gate;
+use crate::plan::machine::{Content, MachinePlan, MachineStep};
+use anyhow::{Error, Result};
+use std::future::Future;
+use std::time::Duration;
+
+/// A generation: its number, and what its closure puts on the machine.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    pub number: u64,
+    pub content: Content,
+}
+
+/// Everything that an activation is about. Nothing in it is left to decide.
+pub struct Change<'a> {
+    pub plan: &'a MachinePlan,
+    /// The generation that is active; `None` on a fresh machine.
+    pub old: Option<&'a Generation>,
+    pub new: &'a Generation,
+    pub mode: Mode,
+    pub gates: &'a [Gate],
+    /// For everything up to the commit.
+    pub within: Duration,
+    /// How long all gates must hold in one piece.
+    pub steady: Duration,
+}
+
+/// The streams and events of this machine: additive, forward only, and no part of going back.
+pub trait Objects: Send {
+    /// How many steps were done.
+    fn reconcile(&mut self) -> impl Future<Output = Result<usize>> + Send;
+}
+
+/// What is told while it goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress<'a> {
+    Step { number: usize, of: usize, step: &'a MachineStep },
+    Objects { steps: usize },
+    /// A gate that does not hold yet.
+    Waiting { gate: &'a Gate, what: &'a str },
+    Committed,
+    GoingBack { reason: &'a str },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    pub steps: usize,
+}
+
+/// How an activation ended that did not end well.
+#[derive(Debug)]
+pub enum Failure {
+    /// Nothing was done.
+    NotBegun(Error),
+    /// The machine is what it was before; why, and whether the old gates hold again.
+    Returned(Box<Returned>),
+    /// It could not go back either; the watchdog, the next boot or the next apply tries again.
+    Stuck { reason: String, error: Error },
+    /// The generation is committed, and something of the old one could not be removed; the next apply tries again.
+    Untidy(Error),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::NotBegun(error) => write!(f, "nothing was done: {error:#}"),
+            Failure::Returned(returned) => write!(f, "{returned}"),
+            Failure::Stuck { reason, error } => {
+                write!(f, "{reason}; and the machine could not go back: {error:#}")
+            }
+            Failure::Untidy(error) => write!(f, "the generation is committed, but not all of the old one is gone: {error:#}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Carries the plan out. On a failure the machine has gone back when this returns.
+pub async fn activate<D: Door, O: Objects>(
+    door: &mut D,
+    objects: &mut O,
+    change: &Change<'_>,
+    tell: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Result<Done, Failure> {
+    let before = gates::look(door, change.gates).await;
+    let from = change.old.map(|old| old.number);
+    let attempt = Attempt { from, to: change.new.number, mode: change.mode, within: change.within };
+    door.begin(&attempt).await.map_err(Failure::NotBegun)?;
+    let forward = async {
+        let end = door.clock() + change.within;
+        door.watch(change.within).await.map_err(StepFailed::watchdog)?;
+        let mut count = steps::Count::of(change.plan);
+        steps::carry_out(door, change.new.number, &change.plan.before, &mut count, tell).await?;
+        let made = objects.reconcile().await.map_err(StepFailed::objects)?;
+        tell(Progress::Objects { steps: made });
+        steps::carry_out(door, change.new.number, &change.plan.after, &mut count, tell).await?;
+        gates::hold(door, change, &before, end, tell).await?;
+        door.commit().await.map_err(StepFailed::commit)?;
+        Ok::<_, StepFailed>((count, made))
+    };
+    let (mut count, made) = match forward.await {
+        Ok(done) => done,
+        Err(failed) => return Err(back::after(door, change, &failed, tell).await),
+    };
+    tell(Progress::Committed);
+    let tidy = async {
+        door.unwatch().await?;
+        steps::carry_out(door, change.new.number, &change.plan.last, &mut count, tell).await?;
+        door.tidied().await
+    };
+    tidy.await.map_err(Failure::Untidy)?;
+    Ok(Done { steps: change.plan.steps().count() + made })
+}

@@ -1,0 +1,98 @@
+//! Steps in their order: files that stand together are changed together, everything else one by one.
+//!
+//! Refuses: going on after the first failure.
+
+use super::Progress;
+use crate::host::door::{Accounts, Door, Job};
+use crate::plan::machine::{Act, MachinePlan, MachineStep};
+use anyhow::{Error, Result};
+
+/// What failed, with how much was done before.
+#[derive(Debug)]
+pub struct StepFailed {
+    pub what: String,
+    pub error: Error,
+}
+
+impl StepFailed {
+    pub(super) fn watchdog(error: Error) -> Self {
+        Self { what: "the watchdog cannot be started".to_owned(), error }
+    }
+
+    pub(super) fn objects(error: Error) -> Self {
+        Self { what: "streams and events".to_owned(), error }
+    }
+
+    pub(super) fn commit(error: Error) -> Self {
+        Self { what: "the commit cannot be written".to_owned(), error }
+    }
+}
+
+impl std::fmt::Display for StepFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {:#}", self.what, self.error)
+    }
+}
+
+impl std::error::Error for StepFailed {}
+
+/// How many steps there are, and how many are done.
+#[derive(Clone, Copy, Debug)]
+pub struct Count {
+    pub done: usize,
+    pub of: usize,
+}
+
+impl Count {
+    pub fn of(plan: &MachinePlan) -> Self {
+        Self { done: 0, of: plan.steps().count() }
+    }
+}
+
+/// `generation` is whose files are placed.
+pub async fn carry_out<D: Door>(
+    door: &mut D,
+    generation: u64,
+    steps: &[MachineStep],
+    count: &mut Count,
+    tell: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Result<(), StepFailed> {
+    let mut rest = steps;
+    while let Some(first) = rest.first() {
+        let together = rest.iter().take_while(|step| is_of_files(&step.act)).count().max(1);
+        let (now, later) = rest.split_at(together);
+        let failed = |error| StepFailed {
+            what: format!("step {} of {} failed, {} done: {}", count.done + 1, count.of, count.done, first.id),
+            error,
+        };
+        one(door, generation, now).await.map_err(failed)?;
+        for step in now {
+            count.done += 1;
+            tell(Progress::Step { number: count.done, of: count.of, step });
+        }
+        rest = later;
+    }
+    Ok(())
+}
+
+fn is_of_files(act: &Act) -> bool {
+    matches!(act, Act::Place { .. } | Act::Link { .. } | Act::Remove { .. })
+}
+
+/// One step, or files that go together.
+async fn one<D: Door>(door: &mut D, generation: u64, steps: &[MachineStep]) -> Result<()> {
+    let Some(step) = steps.first() else { return Ok(()) };
+    match &step.act {
+        Act::Place { .. } | Act::Link { .. } | Act::Remove { .. } => {
+            let acts: Vec<&Act> = steps.iter().map(|step| &step.act).collect();
+            door.files(generation, &acts).await
+        }
+        Act::Users => door.accounts(Accounts::Users).await,
+        Act::Directories => door.accounts(Accounts::Directories).await,
+        Act::DaemonReload => door.daemon_reload().await,
+        Act::Stop { unit } => door.job(Job::Stop, unit).await,
+        Act::Reload { unit } => door.job(Job::Reload, unit).await,
+        Act::Restart { unit } => door.job(Job::Restart, unit).await,
+        Act::Start { unit } => door.job(Job::Start, unit).await,
+    }
+}

@@ -1,0 +1,33 @@
+//! `apply`: the machine that it runs on becomes what is declared, under systemd, and goes back by itself where that does not hold.
+//!
+//! Refuses: other machines. What belongs to no single machine is `domain`'s, over a connection.
+
+mod objects;
+mod prepare;
+mod apply;
+mod precheck;
+mod recover;
+mod rollback;
+mod status;
+
+pub use apply::{Asked, Order, Outcome, Talk, apply};
+pub use prepare::{Prepared, prepare};
+pub use recover::{at_boot, watch};
+pub use rollback::rollback;
+pub use status::{Status, status};
+
+use crate::apply::machine::Generation;
+use crate::host::machine::{Home, generations};
+use crate::plan::machine::Content;
+use anyhow::{Context as _, Result};
+
+/// A generation of the store, typed.
+fn generation(home: &Home, number: u64) -> Result<Generation> {
+    let record = generations::read(home, number)?;
+    let entry = home.entry(&record.closure);
+    let manifest = std::fs::read_to_string(entry.join("manifest.json"))
+        .with_context(|| format!("the closure of generation {number} is not in the store"))?;
+    let content = Content::read(&manifest, |path| std::fs::read_to_string(entry.join(path)).ok())
+        .with_context(|| format!("generation {number}, {}", entry.display()))?;
+    Ok(Generation { number, content })
+}

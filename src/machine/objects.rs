@@ -1,0 +1,110 @@
+//! The streams, consumers and events of this machine, through its own nats-server: observed, planned, applied as everywhere.
+//!
+//! Refuses: the cluster's objects, and anything that a rollback would have to undo: what is here goes forward only.
+
+use crate::apply::machine::Objects;
+use crate::apply::{self, Closures, Journal, Live};
+use crate::compile::Desired;
+use crate::diag::Sources;
+use crate::host::jetstream::JetStream;
+use crate::host::keys::{KeyId, KeyStore};
+use crate::host::world::World as _;
+use crate::identity::UserId;
+use crate::identity::sets::inbox;
+use crate::name::MachineName;
+use crate::plan::{self, Plan, Scope};
+use anyhow::{Context as _, Result, bail};
+use async_nats::ConnectOptions;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// nats-server has just been started: it is asked again until then.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(20);
+
+pub struct OwnObjects<'a> {
+    pub machine: &'a MachineName,
+    pub desired: &'a Desired,
+    pub sources: &'a Sources,
+    pub keys: Option<&'a KeyStore>,
+    pub journal: PathBuf,
+}
+
+/// Closures are the register's business: here the right one is always there.
+struct Placed<'a>(&'a Desired);
+
+impl Closures for Placed<'_> {
+    fn current(&self, machine: &MachineName) -> Result<Option<String>> {
+        Ok(self.0.servers.get(machine).map(|server| server.closure_digest.clone()))
+    }
+
+    fn write(&mut self, machine: &MachineName, _digest: &str) -> Result<()> {
+        bail!("the closure of {machine} is not written here")
+    }
+}
+
+impl OwnObjects<'_> {
+    /// Has this machine anything in a JetStream of its own?
+    fn is_any(&self) -> bool {
+        self.desired.servers.values().any(|server| !server.member)
+    }
+
+    /// Steps that are wanted now, and nothing done. The server must run.
+    pub async fn plan(&self, patience: Duration) -> Result<Option<Plan>> {
+        if !self.is_any() {
+            return Ok(None);
+        }
+        let made = apply::journal::made_in(&self.journal);
+        let mut world = self.world(self.connect(patience).await?, made);
+        let observed = world.observe().await?;
+        Ok(Some(plan::between(self.desired, &observed, self.sources)))
+    }
+
+    fn world(&self, jetstream: JetStream, made: std::collections::BTreeSet<String>) -> Live<'_, Placed<'_>> {
+        let jetstreams = BTreeMap::from([(Scope::Machine(self.machine.clone()), jetstream)]);
+        Live { desired: self.desired, closures: Placed(self.desired), jetstreams, made, progress: Box::new(|_, _| ()) }
+    }
+
+    async fn connect(&self, patience: Duration) -> Result<JetStream> {
+        let server = self.desired.servers.get(self.machine).context("this machine was not compiled")?;
+        let user = UserId::LocalProvisioner(self.machine.clone());
+        let key = match self.keys {
+            Some(keys) => keys.nkey(&KeyId::User(user.clone()))?,
+            None => None,
+        };
+        let key = key.with_context(|| {
+            format!("this machine has no key of {user}\nhelp: make it with `leafwright keys make {}`", self.machine)
+        })?;
+        let address = format!("nats://{}", server.listen);
+        let trying = async {
+            loop {
+                let options = ConnectOptions::with_nkey(key.seed()?.reveal().to_owned());
+                let options = options.custom_inbox_prefix(inbox(self.machine, "provisioner")).name("leafwright");
+                match options.connect(&address).await {
+                    Ok(client) => return Ok(client),
+                    Err(error) if error.to_string().contains("authorization violation") => {
+                        return Err(anyhow::Error::from(error).context(format!("{address} does not know {user}")));
+                    }
+                    Err(_) => tokio::time::sleep(PAUSE).await,
+                }
+            }
+        };
+        let client = tokio::time::timeout(patience, trying).await;
+        let client = client.with_context(|| format!("nats-server does not answer at {address}"))??;
+        Ok(JetStream::new(client, None))
+    }
+}
+
+impl Objects for OwnObjects<'_> {
+    async fn reconcile(&mut self) -> Result<usize> {
+        if !self.is_any() {
+            return Ok(0);
+        }
+        let mut journal = Journal::open(&self.journal)?;
+        let mut world = self.world(self.connect(PATIENCE).await?, journal.made());
+        let observed = world.observe().await?;
+        let plan = plan::between(self.desired, &observed, self.sources);
+        Ok(apply::run(&plan, &mut world, &mut journal, |_| ()).await?.steps)
+    }
+}

@@ -1,0 +1,127 @@
+//! What goes back when an apply did not come to its end: the watchdog, the boot, the next apply. Three ways, one function.
+//!
+//! Refuses: going back from what is committed.
+
+use super::generation;
+use crate::apply::machine::{Generation, Returned, go_back};
+use crate::host::door::Door as _;
+use crate::host::machine::lock::{self, Lock};
+use crate::host::machine::real::{Boot, Link, Manager, NoLink, Real, WATCHDOG_UNIT};
+use crate::host::machine::register::{self, Register};
+use crate::host::machine::transitions::AtBoot;
+use crate::host::machine::Home;
+use crate::host::systemd::Systemd;
+use crate::plan::machine::{between, paths_and_units};
+use anyhow::{Context as _, Result};
+use std::time::Duration;
+
+/// For a holder of the lock that was killed.
+const DEAD: Duration = Duration::from_secs(10);
+/// How long the gates of a generation have that was placed by a boot.
+const AFTER_BOOT: Duration = Duration::from_secs(120);
+
+/// The watchdog: waits for the lock, which is free when the apply has ended, however it ended. When the time is over it ends
+/// the apply. `None`: everything was in order.
+pub async fn watch(home: &Home, within: Duration) -> Result<Option<Returned>> {
+    let lock = match lock::take_within(home.state(), "watchdog", within) {
+        Ok(lock) => lock,
+        Err(error) => {
+            let Some(busy) = error.downcast_ref::<lock::Busy>() else { return Err(error) };
+            end(busy)?;
+            lock::take_within(home.state(), "watchdog", DEAD)?
+        }
+    };
+    let Some(register) = register::read(home)? else { return Ok(None) };
+    let reason = match overdue(&register) {
+        Some(true) => "it was not committed in time",
+        Some(false) => "its apply ended before it was committed",
+        None => return Ok(None),
+    };
+    recover(home, &lock, register, reason).await
+}
+
+/// Is what is pending overdue?
+fn overdue(register: &Register) -> Option<bool> {
+    let boot = Boot::this().ok()?;
+    let now = u64::try_from(boot.uptime().as_millis()).unwrap_or(u64::MAX);
+    register.pending.as_ref().map(|pending| pending.is_overdue(&boot.id, now))
+}
+
+/// Kills whoever holds the lock for too long.
+fn end(busy: &lock::Busy) -> Result<()> {
+    let process = busy.holder.process.and_then(|process| i32::try_from(process).ok());
+    let process = process.and_then(rustix::process::Pid::from_raw);
+    let process = process.with_context(|| format!("the lock is held by {}", busy.holder))?;
+    // It may end between the question and the signal.
+    let _gone = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+    Ok(())
+}
+
+/// Goes back from what is pending; `None` where nothing is.
+pub(super) async fn recover(
+    home: &Home,
+    lock: &Lock,
+    register: Register,
+    reason: &str,
+) -> Result<Option<Returned>> {
+    let Some(pending) = &register.pending else { return Ok(None) };
+    let (from, to) = (pending.from, pending.to);
+    let (old, new) = generations(home, from, to)?;
+    let systemd = Systemd::connect().await?;
+    let mut door = door(home, lock, register, systemd, Manager::Runs)?;
+    go_back(&mut door, old.as_ref(), &new, reason, &mut |_| ()).await.map(Some)
+}
+
+fn generations(home: &Home, from: Option<u64>, to: u64) -> Result<(Option<Generation>, Generation)> {
+    let old = from.map(|from| generation(home, from)).transpose()?;
+    Ok((old, generation(home, to)?))
+}
+
+fn door<'a>(
+    home: &'a Home,
+    lock: &'a Lock,
+    register: Register,
+    systemd: Systemd,
+    manager: Manager,
+) -> Result<Real<'a, NoLink>> {
+    Ok(Real { home, lock, register, systemd, manager, boot: Boot::this()?, monitor: None, link: NoLink })
+}
+
+/// What a boot did before anything of ours was started.
+#[derive(Debug)]
+pub enum Booted {
+    /// The machine is what it must be.
+    AsItWas,
+    Returned(Returned),
+    /// A generation was placed that this boot is to try.
+    Trying(u64),
+}
+
+/// Before anything of ours is started: the files of the generation that the machine is to be.
+pub async fn at_boot(home: &Home) -> Result<Booted> {
+    let lock = lock::take_within(home.state(), "boot", DEAD)?;
+    let Some(mut register) = register::read(home)? else { return Ok(Booted::AsItWas) };
+    let boot = Boot::this()?;
+    let before = register.clone();
+    let what = register.boot(boot.watch(AFTER_BOOT)?)?;
+    if register != before {
+        register::write(home, &lock, &register)?;
+    }
+    if what == AtBoot::Stay {
+        return Ok(Booted::AsItWas);
+    }
+    let pending = register.pending.clone().context("a boot has something to do, and nothing is pending")?;
+    let (old, new) = generations(home, pending.from, pending.to)?;
+    // No bus runs yet.
+    let systemd = Systemd::connect_directly().await?;
+    let mut door = door(home, &lock, register, systemd, Manager::Boots)?;
+    if what == AtBoot::Return {
+        return go_back(&mut door, old.as_ref(), &new, "", &mut |_| ()).await.map(Booted::Returned);
+    }
+    let nothing = crate::plan::machine::Content::default();
+    let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new.content);
+    let seen = door.observe(&paths, &units).await?;
+    let plan = between(Some(old.as_ref().map_or(&nothing, |old| &old.content)), &new.content, &seen);
+    crate::apply::machine::place(&mut door, &new, &plan).await?;
+    Ok(Booted::Trying(pending.to))
+}

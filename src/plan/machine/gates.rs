@@ -1,0 +1,79 @@
+//! What must hold before a generation is committed: no gate may be worse than it was before the apply.
+//!
+//! Refuses: probing. Whoever looks says what it saw; here is what must be looked at, and what that means.
+
+use super::content::Content;
+use super::unit_effects::wanted_units;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One thing that is looked at again and again until it holds, or the deadline is over.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "gate", rename_all = "kebab-case")]
+pub enum Gate {
+    /// The unit is active, and systemd did not have to start it again meanwhile.
+    Unit { unit: String },
+    /// nats-server is healthy and runs the configuration with this digest.
+    Server { digest: String },
+    /// A round trip to the domain over the link of this machine's nats-server.
+    Link,
+    /// A program of a module ends with 0; no shell.
+    Program { name: String, exec: Vec<String> },
+}
+
+impl Gate {
+    /// As people say it.
+    pub fn name(&self) -> String {
+        match self {
+            Gate::Unit { unit } => format!("{unit} is active"),
+            Gate::Server { .. } => "nats-server is healthy and runs this configuration".to_owned(),
+            Gate::Link => "the domain answers over the link".to_owned(),
+            Gate::Program { name, .. } => format!("{name} holds"),
+        }
+    }
+}
+
+/// What was seen of a gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// It holds; the mark changes when what holds is not the same any more (a process that was started again).
+    Holds { mark: String },
+    /// It does not, and this is what is there instead.
+    Fails { what: String },
+}
+
+/// The gates of a generation, and whether the link is among them: the cluster's first machine has none to prove.
+pub fn of(content: &Content, digest: Option<&str>, link: HasLink, programs: &BTreeMap<String, Vec<String>>) -> Vec<Gate> {
+    let mut gates: Vec<Gate> = wanted_units(content).into_iter().map(|unit| Gate::Unit { unit }).collect();
+    gates.extend(digest.map(|digest| Gate::Server { digest: digest.to_owned() }));
+    gates.extend((link == HasLink::Yes).then_some(Gate::Link));
+    gates.extend(programs.iter().map(|(name, exec)| Gate::Program { name: name.clone(), exec: exec.clone() }));
+    gates
+}
+
+/// Does this machine's nats-server have a link to the domain's cluster?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HasLink {
+    Yes,
+    No,
+}
+
+/// One gate before the apply and now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Holds,
+    /// It failed before, too: an outage elsewhere must not stand in the way of a repair.
+    NoWorse,
+    Worse,
+}
+
+/// `before` is `None` for a gate that the old generation did not have: then it must hold.
+pub fn verdict(gate: &Gate, before: Option<&Seen>, now: &Seen) -> Verdict {
+    match (now, before) {
+        (Seen::Holds { .. }, _) => Verdict::Holds,
+        // What runs here is this machine's own business: it must run, whatever was before.
+        (Seen::Fails { .. }, Some(Seen::Fails { .. })) if matches!(gate, Gate::Link | Gate::Program { .. }) => Verdict::NoWorse,
+        (Seen::Fails { .. }, _) => Verdict::Worse,
+    }
+}
