@@ -6,6 +6,8 @@
 pub mod ca;
 pub mod closure;
 #[cfg(feature = "world")]
+pub mod disk;
+#[cfg(feature = "world")]
 pub mod fake;
 #[cfg(feature = "world")]
 pub mod jetstream;
@@ -13,6 +15,8 @@ pub mod jetstream;
 pub mod identity_files;
 #[cfg(feature = "world")]
 pub mod keys;
+#[cfg(feature = "world")]
+pub mod machine;
 #[cfg(feature = "world")]
 pub mod monitor;
 #[cfg(feature = "world")]
