@@ -54,20 +54,39 @@ fn origin(artefact: &Artefact) -> Option<Span> {
     artefact.origins.first().copied()
 }
 
-/// SHA-256 over the canonical form: for each artefact in the order of paths its path, mode and bytes, each behind its length.
 fn digest(artefacts: &[Artefact]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(b"leafwright closure 1\n");
-    let mut put = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
-    };
+    let mut digesting = Digesting::default();
     for artefact in artefacts {
-        put(artefact.path.as_bytes());
-        put(&artefact.mode.to_be_bytes());
-        put(&artefact.bytes);
+        digesting.put(&artefact.path, artefact.mode, &artefact.bytes);
     }
-    HEXLOWER.encode(&hash.finalize())
+    digesting.finish()
+}
+
+/// A closure's digest while its artefacts pass by, so that a closure on disk is digested as it was when it was compiled.
+/// SHA-256 over the canonical form: for each artefact in the order of paths its path, mode and bytes, each behind its length.
+#[derive(Clone, Debug)]
+pub struct Digesting(Sha256);
+
+impl Default for Digesting {
+    fn default() -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"leafwright closure 1\n");
+        Self(hash)
+    }
+}
+
+impl Digesting {
+    /// The next artefact; they come in the order of their paths.
+    pub fn put(&mut self, path: &str, mode: u32, bytes: &[u8]) {
+        for part in [path.as_bytes(), &mode.to_be_bytes(), bytes] {
+            self.0.update((part.len() as u64).to_be_bytes());
+            self.0.update(part);
+        }
+    }
+
+    pub fn finish(self) -> String {
+        HEXLOWER.encode(&self.0.finalize())
+    }
 }
 
 pub fn digest_of(bytes: &[u8]) -> String {

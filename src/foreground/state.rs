@@ -2,13 +2,14 @@
 //!
 //! Refuses: being used by two at once, and formats that it does not know.
 
-use anyhow::{Context, Result, bail};
+pub use crate::host::disk::write;
+use crate::host::machine::lock::{self, Busy, Lock};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Grows when the layout below changes; an older Leafwright refuses a newer directory.
@@ -19,7 +20,7 @@ const FORMAT: u32 = 1;
 pub struct State {
     root: PathBuf,
     /// Absent for a visitor.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,8 +47,8 @@ impl State {
     /// The directory of an `up` that runs now, for whoever looks at it from outside; `None` where none runs.
     /// A visitor changes nothing: the lock stays with its holder.
     pub fn visit(root: &Path, domain: &str) -> Result<Option<Self>> {
-        let (Ok(root), Ok(lock)) = (root.canonicalize(), File::open(root.join("lock"))) else { return Ok(None) };
-        if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
+        let Ok(root) = root.canonicalize() else { return Ok(None) };
+        if lock::holder(&root)?.is_none() {
             return Ok(None);
         }
         let state = Self { root, _lock: None };
@@ -165,39 +166,16 @@ fn assign(recorded: &BTreeMap<String, u16>, wanted: &[String]) -> Result<BTreeMa
     Ok(ports)
 }
 
-fn lock(root: &Path) -> Result<File> {
-    let path = root.join("lock");
-    let mut file = File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
-    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
-        let mut holder = String::new();
-        file.read_to_string(&mut holder)?;
-        bail!(
-            "{} is in use by another `leafwright up` (process {})\nhelp: stop that one, or name another directory with --state DIR",
+/// The lock of the machine's state serves here too; what is said is about `up`.
+fn lock(root: &Path) -> Result<Lock> {
+    lock::try_take(root, "up").map_err(|fault| match fault.downcast_ref::<Busy>() {
+        Some(busy) => anyhow!(
+            "{} is in use by another `leafwright up` ({})\nhelp: stop that one, or name another directory with --state DIR",
             root.display(),
-            holder.trim()
-        );
-    }
-    file.set_len(0)?;
-    write!(file, "{}", std::process::id())?;
-    Ok(file)
-}
-
-/// Writes beside, syncs, renames: the file is the old one or the new one, never half of either.
-pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let beside = path.with_extension("new");
-    let _old = fs::remove_file(&beside);
-    let say = || format!("cannot write {}", path.display());
-    let mut file = File::options().create_new(true).write(true).mode(mode).open(&beside).with_context(say)?;
-    file.write_all(bytes).with_context(say)?;
-    file.sync_all().with_context(say)?;
-    fs::rename(&beside, path).with_context(say)
+            busy.holder.process_text()
+        ),
+        None => fault,
+    })
 }
 
 /// An address on loopback.

@@ -2,10 +2,12 @@
 //!
 //! Refuses: changing a closure that is there. Its name is its content.
 
+#[cfg(feature = "world")]
+use super::disk;
 use crate::compile::Closure;
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 #[cfg(feature = "world")]
@@ -47,24 +49,29 @@ pub fn differences(closure: &Closure, manifest: &str, directory: &Path) -> Resul
             differing.insert((*path).to_owned());
         }
     }
-    let mut present = Vec::new();
-    list(directory, "", &mut present)?;
-    differing.extend(present.into_iter().filter(|path| !wanted.contains_key(path.as_str())));
+    let present = list(directory)?.into_iter().filter(|(_, is)| !is.is_dir()).map(|(path, _)| path);
+    differing.extend(present.filter(|path| !wanted.contains_key(path.as_str())));
     Ok(differing.into_iter().collect())
 }
 
-fn list(directory: &Path, below: &str, found: &mut Vec<String>) -> Result<()> {
-    if !directory.is_dir() {
-        return Ok(());
+/// Everything below `directory` as it is, links not followed; nothing where there is no directory.
+pub fn list(directory: &Path) -> Result<BTreeMap<String, Metadata>> {
+    let mut found = BTreeMap::new();
+    if directory.is_dir() {
+        list_into(directory, "", &mut found)?;
     }
+    Ok(found)
+}
+
+fn list_into(directory: &Path, below: &str, found: &mut BTreeMap<String, Metadata>) -> Result<()> {
     for entry in fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))? {
         let entry = entry?;
         let path = format!("{below}{}", entry.file_name().to_string_lossy());
-        if entry.file_type()?.is_dir() {
-            list(&entry.path(), &format!("{path}/"), found)?;
-        } else {
-            found.push(path);
+        let is = entry.metadata().with_context(|| format!("cannot look at {}", entry.path().display()))?;
+        if is.is_dir() {
+            list_into(&entry.path(), &format!("{path}/"), found)?;
         }
+        found.insert(path, is);
     }
     Ok(())
 }
@@ -72,21 +79,28 @@ fn list(directory: &Path, below: &str, found: &mut Vec<String>) -> Result<()> {
 #[cfg(feature = "world")]
 /// Puts the closure into the store, if it is not there, and returns its directory. One syncfs for all of its files.
 pub fn put(store: &Path, closure: &Closure, manifest: &str) -> Result<PathBuf> {
-    let target = store.join(directory_name(closure));
-    if target.is_dir() {
-        return Ok(target);
+    let name = directory_name(closure);
+    let target = store.join(&name);
+    if !target.is_dir() {
+        let beside = beside(store, &name, |beside| write_content(closure, manifest, beside))?;
+        fs::rename(&beside, &target).with_context(|| format!("cannot place {}", target.display()))?;
+        disk::sync_directory(store)?;
     }
+    Ok(target)
+}
+
+#[cfg(feature = "world")]
+/// Has `fill` write an entry of the store beside its place, and syncs it, once; whoever calls renames it.
+pub fn beside(store: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     fs::create_dir_all(store).with_context(|| format!("cannot make {}", store.display()))?;
-    let beside = store.join(format!(".new-{}", directory_name(closure)));
+    let beside = store.join(format!(".new-{name}"));
     if beside.exists() {
-        fs::remove_dir_all(&beside).with_context(|| format!("cannot clear {}", beside.display()))?;
+        disk::remove_tree(&beside)?;
     }
-    write_content(closure, manifest, &beside)?;
+    fill(&beside)?;
     let directory = File::open(store)?;
     rustix::fs::syncfs(&directory).with_context(|| format!("cannot sync {}", store.display()))?;
-    fs::rename(&beside, &target).with_context(|| format!("cannot place {}", target.display()))?;
-    directory.sync_all()?;
-    Ok(target)
+    Ok(beside)
 }
 
 #[cfg(feature = "world")]
@@ -96,6 +110,5 @@ pub fn switch(link: &Path, target: &Path) -> Result<()> {
     let _old = fs::remove_file(&beside);
     symlink(target, &beside).with_context(|| format!("cannot link {}", beside.display()))?;
     fs::rename(&beside, link).with_context(|| format!("cannot switch {}", link.display()))?;
-    let parent = link.parent().unwrap_or(Path::new("/"));
-    File::open(parent)?.sync_all().with_context(|| format!("cannot sync {}", parent.display()))
+    disk::sync_directory(link.parent().unwrap_or(Path::new("/")))
 }

@@ -9,6 +9,7 @@ pub mod closure;
 pub mod door;
 #[cfg(feature = "world")]
 pub mod door_fake;
+pub mod disk;
 #[cfg(feature = "world")]
 pub mod fake;
 #[cfg(feature = "world")]
@@ -17,6 +18,8 @@ pub mod jetstream;
 pub mod identity_files;
 #[cfg(feature = "world")]
 pub mod keys;
+#[cfg(feature = "world")]
+pub mod machine;
 #[cfg(feature = "world")]
 pub mod monitor;
 #[cfg(feature = "world")]

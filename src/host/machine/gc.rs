@@ -1,0 +1,146 @@
+//! Removes generations and closures that are needed no more: records first, then closures that no record names, then files that no closure has.
+//!
+//! Refuses: what the register names, and to guess: a record that cannot be read stops it before anything is removed.
+
+use super::generations::{self, Record};
+use super::lock::Lock;
+use super::register::Register;
+use super::{Home, Hook, pool};
+use crate::host::{closure, disk};
+use anyhow::{Context, Result, bail};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use time::{Duration, OffsetDateTime};
+
+/// Which generations stay, besides those that the register names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The newest so many.
+    Newest(usize),
+    /// Those that are not older than this.
+    Younger { than: Duration, now: OffsetDateTime },
+}
+
+/// What is removed, and what that gives back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Removal {
+    pub generations: BTreeSet<u64>,
+    /// Closures that no generation needs, `<digest>-<machine>`.
+    pub closures: BTreeSet<String>,
+    /// What a crash left in the store.
+    pub leftovers: BTreeSet<String>,
+    /// Bytes of files that nothing else shares.
+    pub bytes: u64,
+}
+
+/// What `gc` would remove now.
+pub fn plan(home: &Home, register: &Register, keep: Keep) -> Result<Removal> {
+    let records = generations::list(home)?;
+    let numbers: BTreeSet<u64> = records.iter().map(|record| record.number).collect();
+    if let Some(lost) = register.places().into_iter().find(|number| !numbers.contains(number)) {
+        bail!(
+            "the register names generation {lost}, of which there is no record; nothing was removed\nhelp: put back {}",
+            home.generations().join(format!("{lost}.json")).display()
+        );
+    }
+    let wanted = wanted(&records, register, keep)?;
+    let kept: BTreeSet<&str> =
+        records.iter().filter(|record| wanted.contains(&record.number)).map(|record| record.closure.as_str()).collect();
+    let mut removal = Removal { generations: &numbers - &wanted, ..Removal::default() };
+    for name in entries(&home.store())? {
+        if name.starts_with(".new-") || name.starts_with(GONE) {
+            removal.leftovers.insert(name);
+        } else if is_closure(&name) && !kept.contains(name.as_str()) {
+            removal.closures.insert(name);
+        }
+    }
+    removal.bytes = freed(&home.store(), &removal)?;
+    Ok(removal)
+}
+
+const GONE: &str = ".gone-";
+
+fn wanted(records: &[Record], register: &Register, keep: Keep) -> Result<BTreeSet<u64>> {
+    let mut wanted = register.named();
+    match keep {
+        Keep::Newest(count) => wanted.extend(records.iter().rev().take(count).map(|record| record.number)),
+        Keep::Younger { than, now } => {
+            for record in records {
+                if now - record.created()? <= than {
+                    wanted.insert(record.number);
+                }
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+/// Removes what `plan` says, in an order in which a crash leaves nothing wrong: a closure goes when no record names it any more, and from its
+/// place in one step. What a crash leaves half removed goes with the next run. Whoever imports holds the same lock.
+pub fn collect(home: &Home, _held: &Lock, register: &Register, keep: Keep, hook: Hook<'_>) -> Result<Removal> {
+    let removal = plan(home, register, keep)?;
+    let store = home.store();
+    for name in &removal.leftovers {
+        hook(&format!("clear {name}"))?;
+        disk::remove_tree(&store.join(name))?;
+    }
+    for number in &removal.generations {
+        hook(&format!("forget {number}"))?;
+        let record = home.generations().join(format!("{number}.json"));
+        fs::remove_file(&record).with_context(|| format!("cannot remove {}", record.display()))?;
+    }
+    if !removal.generations.is_empty() {
+        disk::sync_directory(&home.generations())?;
+    }
+    for name in &removal.closures {
+        let gone = store.join(format!("{GONE}{name}"));
+        hook(&format!("take away {name}"))?;
+        fs::rename(store.join(name), &gone).with_context(|| format!("cannot take away {name}"))?;
+        disk::sync_directory(&store)?;
+        hook(&format!("remove {name}"))?;
+        disk::remove_tree(&gone)?;
+    }
+    for file in pool::unused(&store)? {
+        hook("remove a file of the pool")?;
+        fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+    }
+    Ok(removal)
+}
+
+fn entries(store: &Path) -> Result<Vec<String>> {
+    let listed = match fs::read_dir(store) {
+        Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(vec![]),
+        listed => listed.with_context(|| format!("cannot list {}", store.display()))?,
+    };
+    let mut names = vec![];
+    for entry in listed {
+        names.extend(entry.with_context(|| format!("cannot list {}", store.display()))?.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
+/// Whatever else somebody laid into the store is not ours to remove.
+fn is_closure(name: &str) -> bool {
+    name.split_once('-').is_some_and(|(digest, name)| {
+        digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) && !name.is_empty()
+    })
+}
+
+/// The sizes of files all of whose links go. The pool's own link goes with the last of the others.
+fn freed(store: &Path, removal: &Removal) -> Result<u64> {
+    let mut links: BTreeMap<u64, (u64, u64, u64)> = BTreeMap::new();
+    let mut count = |is: &fs::Metadata| {
+        let (going, _, _) = links.entry(is.ino()).or_insert((0, is.nlink(), is.len()));
+        *going += 1;
+    };
+    for name in removal.closures.iter().chain(&removal.leftovers) {
+        closure::list(&store.join(name))?.values().filter(|is| is.is_file()).for_each(&mut count);
+    }
+    for name in entries(&store.join(pool::NAME))? {
+        count(&fs::symlink_metadata(store.join(pool::NAME).join(name))?);
+    }
+    Ok(links.values().filter(|(going, all, _)| going == all).map(|(_, _, size)| size).sum())
+}
