@@ -2,9 +2,9 @@
 //!
 //! Refuses: deciding. Each call does what its arguments say, whole, or fails.
 
+use crate::host::machine::register::Mode;
 use crate::plan::machine::gates::{Gate, Seen};
 use crate::plan::machine::{Act, Observation};
-use crate::host::machine::register::Mode;
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -215,7 +215,8 @@ impl Door for FakeMachine {
         let units = units.iter().map(|unit| {
             let running = self.running.contains_key(unit);
             let (active, sub) = if running { ("active", "running") } else { ("inactive", "dead") };
-            let seen = SeenUnit { active: active.into(), sub: sub.into(), fragment: file_of(unit), ..SeenUnit::default() };
+            let seen =
+                SeenUnit { active: active.into(), sub: sub.into(), fragment: file_of(unit), ..SeenUnit::default() };
             (unit.clone(), seen)
         });
         Ok(Observation {

@@ -77,5 +77,7 @@ async fn failing_gates<D: Door>(door: &mut D, old: &Generation) -> Vec<(Gate, St
     let units = crate::plan::machine::unit_effects::wanted_units(&old.content);
     let wanted: Vec<Gate> = units.into_iter().map(|unit| Gate::Unit { unit }).collect();
     let seen = gates::look(door, &wanted).await;
-    seen.into_iter().filter_map(|(gate, seen)| if let Seen::Fails { what } = seen { Some((gate, what)) } else { None }).collect()
+    seen.into_iter()
+        .filter_map(|(gate, seen)| if let Seen::Fails { what } = seen { Some((gate, what)) } else { None })
+        .collect()
 }

@@ -67,7 +67,9 @@ pub async fn hold<D: Door>(
 
 fn first_worse<'a>(now: &'a BTreeMap<Gate, Seen>, before: &BTreeMap<Gate, Seen>) -> Option<(&'a Gate, &'a str)> {
     now.iter().find_map(|(gate, seen)| match seen {
-        Seen::Fails { what } if gates::verdict(gate, before.get(gate), seen) == Verdict::Worse => Some((gate, what.as_str())),
+        Seen::Fails { what } if gates::verdict(gate, before.get(gate), seen) == Verdict::Worse => {
+            Some((gate, what.as_str()))
+        }
         _ => None,
     })
 }

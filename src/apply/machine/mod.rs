@@ -47,12 +47,23 @@ pub trait Objects: Send {
 /// What is told while it goes on.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress<'a> {
-    Step { number: usize, of: usize, step: &'a MachineStep },
-    Objects { steps: usize },
+    Step {
+        number: usize,
+        of: usize,
+        step: &'a MachineStep,
+    },
+    Objects {
+        steps: usize,
+    },
     /// A gate that does not hold yet.
-    Waiting { gate: &'a Gate, what: &'a str },
+    Waiting {
+        gate: &'a Gate,
+        what: &'a str,
+    },
     Committed,
-    GoingBack { reason: &'a str },
+    GoingBack {
+        reason: &'a str,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +92,9 @@ impl std::fmt::Display for Failure {
             Failure::Stuck { reason, error } => {
                 write!(f, "{reason}; and the machine could not go back: {error:#}")
             }
-            Failure::Untidy(error) => write!(f, "the generation is committed, but not all of the old one is gone: {error:#}"),
+            Failure::Untidy(error) => {
+                write!(f, "the generation is committed, but not all of the old one is gone: {error:#}")
+            }
         }
     }
 }

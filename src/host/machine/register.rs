@@ -33,6 +33,9 @@ pub struct Register {
     pub next: Option<u64>,
     #[serde(deserialize_with = "Option::deserialize")]
     pub pending: Option<Pending>,
+    /// The generation that the last commit left, until nothing of it is on the machine any more.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub leaving: Option<u64>,
     /// Never removed by `gc`.
     pub pinned: BTreeSet<u64>,
     /// The last time that a generation did not hold.
@@ -168,6 +171,7 @@ impl Register {
             active: None,
             next: None,
             pending: None,
+            leaving: None,
             pinned: BTreeSet::new(),
             returned: None,
         }
@@ -187,7 +191,7 @@ impl Register {
     /// Every generation of which something may be on the machine, also after a crash.
     pub fn present(&self) -> BTreeSet<u64> {
         let pending = self.pending.iter().flat_map(|pending| pending.from.into_iter().chain([pending.to]));
-        self.active_generation().into_iter().chain(pending).collect()
+        self.active_generation().into_iter().chain(pending).chain(self.leaving).collect()
     }
 
     pub fn active_generation(&self) -> Option<u64> {

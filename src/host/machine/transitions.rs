@@ -54,9 +54,15 @@ impl Register {
             self.current = Some(to);
             self.next = None;
         }
+        self.leaving = pending.from.filter(|from| *from != to);
         self.active = Some(Active { generation: to, boot_id: boot_id.to_owned() });
         self.pending = None;
         Ok(())
+    }
+
+    /// Nothing is on the machine any more of the generation that the last commit left.
+    pub fn tidied(&mut self) {
+        self.leaving = None;
     }
 
     /// `to` does not hold. Who finds a return that was begun goes on with it; the first reason stays.

@@ -44,7 +44,12 @@ pub enum Seen {
 }
 
 /// The gates of a generation, and whether the link is among them: the cluster's first machine has none to prove.
-pub fn of(content: &Content, digest: Option<&str>, link: HasLink, programs: &BTreeMap<String, Vec<String>>) -> Vec<Gate> {
+pub fn of(
+    content: &Content,
+    digest: Option<&str>,
+    link: HasLink,
+    programs: &BTreeMap<String, Vec<String>>,
+) -> Vec<Gate> {
     let mut gates: Vec<Gate> = wanted_units(content).into_iter().map(|unit| Gate::Unit { unit }).collect();
     gates.extend(digest.map(|digest| Gate::Server { digest: digest.to_owned() }));
     gates.extend((link == HasLink::Yes).then_some(Gate::Link));
@@ -73,7 +78,9 @@ pub fn verdict(gate: &Gate, before: Option<&Seen>, now: &Seen) -> Verdict {
     match (now, before) {
         (Seen::Holds { .. }, _) => Verdict::Holds,
         // What runs here is this machine's own business: it must run, whatever was before.
-        (Seen::Fails { .. }, Some(Seen::Fails { .. })) if matches!(gate, Gate::Link | Gate::Program { .. }) => Verdict::NoWorse,
+        (Seen::Fails { .. }, Some(Seen::Fails { .. })) if matches!(gate, Gate::Link | Gate::Program { .. }) => {
+            Verdict::NoWorse
+        }
         (Seen::Fails { .. }, _) => Verdict::Worse,
     }
 }

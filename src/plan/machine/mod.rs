@@ -12,7 +12,16 @@ pub use model::{Act, MachinePlan, MachineStep, Observation, SeenFile, SeenUnit, 
 
 // Until the planner is there.
 pub mod unit_effects {
-    pub fn wanted_units(_: &super::Content) -> std::collections::BTreeSet<String> { unimplemented!() }
+    pub fn wanted_units(_: &super::Content) -> std::collections::BTreeSet<String> {
+        unimplemented!()
+    }
 }
-pub fn between(_: Option<&Content>, _: &Content, _: &Observation) -> MachinePlan { unimplemented!() }
-pub fn paths_and_units(_: Option<&Content>, _: &Content) -> (std::collections::BTreeSet<String>, std::collections::BTreeSet<String>) { unimplemented!() }
+pub fn between(_: Option<&Content>, _: &Content, _: &Observation) -> MachinePlan {
+    unimplemented!()
+}
+pub fn paths_and_units(
+    _: Option<&Content>,
+    _: &Content,
+) -> (std::collections::BTreeSet<String>, std::collections::BTreeSet<String>) {
+    unimplemented!()
+}

@@ -273,7 +273,8 @@ impl Layout {
 
     async fn check(&self, time: Duration) -> Result<(), Function> {
         let subject = sets::link_check("hub");
-        let answered = wait(time, "the domain's answer", async || api(&self.office, &subject, &json!({})).await.is_ok());
+        let answered =
+            wait(time, "the domain's answer", async || api(&self.office, &subject, &json!({})).await.is_ok());
         answered.await.map_err(|_| Function::Check)
     }
 

@@ -1,0 +1,261 @@
+//! The real door to the machine that this runs on: its register, its files, systemd, its nats-server.
+//!
+//! Refuses: deciding. Whoever made it holds the lock.
+
+use super::lock::Lock;
+use super::register::{self, Register};
+use super::transitions::Watch;
+use super::{Home, files, generations, go_on};
+use crate::host::door::{Accounts, Attempt, Door, Job};
+use crate::host::systemd::{Property, Systemd, Transient};
+use crate::host::{monitor, programs};
+use crate::plan::machine::gates::{Gate, Seen};
+use crate::plan::machine::{Act, Observation, SeenUnit};
+use anyhow::{Context as _, Result, bail, ensure};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// For one job of systemd: nats-server in lame duck mode takes its time.
+const JOB: Duration = Duration::from_secs(160);
+/// For starting and stopping the watchdog.
+const WATCHDOG: Duration = Duration::from_secs(10);
+/// For one look at a gate.
+const LOOK: Duration = Duration::from_secs(5);
+/// The transient unit that goes back when an apply has died.
+pub const WATCHDOG_UNIT: &str = "leafwright-watchdog.service";
+
+/// How the domain is asked over the link; somebody who has the keys knows.
+pub trait Link: Send {
+    fn round_trip(&mut self) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// No link: a machine that stands alone, a member of the cluster, a door that only goes back.
+pub struct NoLink;
+
+impl Link for NoLink {
+    async fn round_trip(&mut self) -> Result<()> {
+        bail!("this machine has no link to ask over")
+    }
+}
+
+/// Who carries out jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manager {
+    /// systemd, when it is told.
+    Runs,
+    /// systemd by itself, after this: it is booting, and starts everything when the files are right.
+    Boots,
+}
+
+/// One boot of a machine, and the time in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boot {
+    pub id: String,
+    started: Instant,
+    uptime: Duration,
+}
+
+impl Boot {
+    /// This one: `/proc/sys/kernel/random/boot_id` and CLOCK_BOOTTIME (proc_sys_kernel(5), clock_gettime(2)).
+    pub fn this() -> Result<Self> {
+        let path = "/proc/sys/kernel/random/boot_id";
+        let id = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?.trim().to_owned();
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let uptime = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+        let uptime = uptime + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0));
+        Ok(Self { id, started: Instant::now(), uptime })
+    }
+
+    /// Since the machine was started, suspended time included.
+    pub fn uptime(&self) -> Duration {
+        self.uptime + self.started.elapsed()
+    }
+
+    /// What a change is known by, and until when it must be committed.
+    pub fn watch(&self, within: Duration) -> Result<Watch> {
+        let mut bytes = [0u8; 16];
+        getrandom::fill(&mut bytes).context("there is no randomness")?;
+        let deadline = u64::try_from((self.uptime() + within).as_millis()).unwrap_or(u64::MAX);
+        Ok(Watch { nonce: data_encoding::HEXLOWER.encode(&bytes), boot_id: self.id.clone(), deadline })
+    }
+}
+
+pub struct Real<'a, L> {
+    pub home: &'a Home,
+    pub lock: &'a Lock,
+    pub register: Register,
+    pub systemd: Systemd,
+    pub manager: Manager,
+    pub boot: Boot,
+    /// nats-server's monitoring port.
+    pub monitor: Option<SocketAddr>,
+    pub link: L,
+}
+
+impl<L: Link> Real<'_, L> {
+    fn write(&self) -> Result<()> {
+        register::write(self.home, self.lock, &self.register)
+    }
+
+    async fn unit(&self, unit: &str) -> Result<SeenUnit> {
+        let mut seen = self.systemd.units(&[unit]).await?;
+        seen.remove(unit).with_context(|| format!("systemd does not know {unit}"))
+    }
+
+    async fn look(&mut self, gate: &Gate) -> Result<String> {
+        match gate {
+            Gate::Unit { unit } => {
+                let seen = self.unit(unit).await?;
+                ensure!(seen.active == "active", "it is {} ({})", seen.active, seen.sub);
+                Ok(seen.invocation)
+            }
+            Gate::Server { digest } => {
+                let monitor = self.monitor.context("nothing says where nats-server is monitored")?;
+                let health = monitor::healthz(monitor).await?;
+                ensure!(health.status == "ok", "it is {}: {}", health.status, health.error);
+                let varz = monitor::varz(monitor).await?;
+                ensure!(varz.config_digest == *digest, "it runs another configuration ({})", varz.config_digest);
+                Ok(varz.server_id)
+            }
+            Gate::Link => self.link.round_trip().await.map(|()| String::new()),
+            Gate::Program { exec, .. } => {
+                let program = exec.first().context("it names no program")?;
+                programs::run(program, &exec[1..], LOOK).await?.ok()?;
+                Ok(String::new())
+            }
+        }
+    }
+}
+
+fn change(entry: &Path, act: &Act) -> Result<files::Change> {
+    Ok(match act {
+        Act::Place { path, from, mode, digest } => files::Change::Place {
+            path: path.clone(),
+            from: entry.join(from),
+            mode: *mode,
+            digest: digest.clone(),
+        },
+        Act::Link { path, to } => files::Change::Link { path: path.clone(), to: to.clone() },
+        Act::Remove { path } => files::Change::Remove { path: path.clone() },
+        other => bail!("{other:?} is no act on a file"),
+    })
+}
+
+impl<L: Link> Door for Real<'_, L> {
+    async fn begin(&mut self, attempt: &Attempt) -> Result<()> {
+        let watch = self.boot.watch(attempt.within)?;
+        self.register.begin(attempt.to, attempt.mode, watch)?;
+        self.write()
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        let nonce = self.register.pending.as_ref().map(|pending| pending.nonce.clone()).unwrap_or_default();
+        self.register.commit(&nonce, &self.boot.id)?;
+        self.write()
+    }
+
+    async fn begin_return(&mut self, reason: &str) -> Result<()> {
+        self.register.begin_return(reason)?;
+        self.write()
+    }
+
+    async fn end_return(&mut self) -> Result<()> {
+        self.register.end_return(&self.boot.id)?;
+        self.write()
+    }
+
+    async fn tidied(&mut self) -> Result<()> {
+        self.register.tidied();
+        self.write()
+    }
+
+    async fn watch(&mut self, within: Duration) -> Result<()> {
+        let program = std::env::current_exe().context("cannot tell which program this is")?;
+        let program = program.to_str().context("the path of this program is no text")?.to_owned();
+        let state = self.home.state().to_str().context("the path of the state directory is no text")?.to_owned();
+        let within = within.as_millis().to_string();
+        let exec = [program, "machine".into(), "watch".into(), "--state".into(), state, "--within-ms".into(), within];
+        let watchdog = Transient::new(WATCHDOG_UNIT, "goes back when an apply of leafwright has died", &exec);
+        self.systemd.start_transient(&watchdog, WATCHDOG).await.map(|_| ())
+    }
+
+    async fn unwatch(&mut self) -> Result<()> {
+        if self.manager == Manager::Boots {
+            return Ok(());
+        }
+        // One that has gone by itself is stopped, too.
+        let there = self.systemd.units(&[WATCHDOG_UNIT]).await?;
+        if there.contains_key(WATCHDOG_UNIT) {
+            self.systemd.stop(WATCHDOG_UNIT, WATCHDOG).await?;
+        }
+        Ok(())
+    }
+
+    async fn observe(&mut self, paths: &BTreeSet<String>, units: &BTreeSet<String>) -> Result<Observation> {
+        let names: Vec<&String> = units.iter().collect();
+        let units = self.systemd.units(&names).await?;
+        let failed = self.systemd.failed().await?;
+        let active = match self.register.active_generation() {
+            Some(number) => Some((number, generations::read(self.home, number)?.digest().to_owned())),
+            None => None,
+        };
+        let server_digest = match self.monitor {
+            Some(monitor) => monitor::varz(monitor).await.ok().map(|varz| varz.config_digest),
+            None => None,
+        };
+        Ok(Observation { active, files: files::look(self.home.root(), paths.iter().map(String::as_str))?, units, failed, server_digest })
+    }
+
+    async fn files(&mut self, generation: u64, acts: &[&Act]) -> Result<()> {
+        // A machine that goes back to nothing places nothing.
+        let entry = match acts.iter().any(|act| matches!(act, Act::Place { .. })) {
+            true => self.home.entry(&generations::read(self.home, generation)?.closure),
+            false => self.home.store(),
+        };
+        let changes = acts.iter().map(|act| change(&entry, act)).collect::<Result<Vec<_>>>()?;
+        files::place_all(self.home, self.lock, &changes, &mut go_on)
+    }
+
+    async fn accounts(&mut self, which: Accounts) -> Result<()> {
+        match which {
+            Accounts::Users => programs::sysusers(Path::new("/etc/sysusers.d/leafwright.conf")).await,
+            Accounts::Directories => programs::tmpfiles(Path::new("/etc/tmpfiles.d/leafwright.conf"), None).await,
+        }
+    }
+
+    async fn daemon_reload(&mut self) -> Result<()> {
+        self.systemd.daemon_reload().await
+    }
+
+    async fn job(&mut self, job: Job, unit: &str) -> Result<()> {
+        if self.manager == Manager::Boots {
+            return Ok(());
+        }
+        match job {
+            Job::Stop => self.systemd.stop(unit, JOB).await,
+            Job::Start => self.systemd.start(unit, JOB).await,
+            Job::Reload => self.systemd.reload(unit, JOB).await,
+            Job::Restart => self.systemd.restart(unit, JOB).await,
+        }
+        .map(|_| ())
+    }
+
+    async fn probe(&mut self, gate: &Gate) -> Seen {
+        match tokio::time::timeout(LOOK, self.look(gate)).await {
+            Ok(Ok(mark)) => Seen::Holds { mark },
+            Ok(Err(error)) => Seen::Fails { what: format!("{error:#}") },
+            Err(_) => Seen::Fails { what: format!("no answer within {} s", LOOK.as_secs()) },
+        }
+    }
+
+    fn clock(&mut self) -> Duration {
+        self.boot.uptime()
+    }
+
+    async fn pause(&mut self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
