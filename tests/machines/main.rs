@@ -1,0 +1,32 @@
+//! Scenarios on real systemd machines; `tests/lab/README.md` says how to write one.
+//!
+//! Refuses: to be skipped in silence.
+
+#[path = "../lab/mod.rs"]
+mod lab;
+mod harness;
+mod leftovers;
+
+use lab::{Run, Scenario};
+use std::process::ExitCode;
+
+macro_rules! scenarios {
+    ($($kind:ident $path:path,)*) => { &[$(Scenario { name: stringify!($path), run: Run::$kind($path) }),*] };
+}
+
+const SCENARIOS: &[Scenario] = scenarios![
+    Inside harness::machines_meet_and_are_parted,
+    Inside harness::units_restart_and_disks_outlive_power,
+    Inside harness::a_hardened_unit_is_confined,
+    Inside harness::processes_run_hang_and_die,
+    Outside leftovers::nothing_is_left_after_success,
+    Outside leftovers::nothing_is_left_after_failure,
+    Outside leftovers::nothing_is_left_after_a_signal,
+    Hidden leftovers::passes,
+    Hidden leftovers::fails,
+    Hidden leftovers::waits,
+];
+
+fn main() -> ExitCode {
+    lab::main(SCENARIOS)
+}
