@@ -27,7 +27,11 @@ pub mod nats_server;
 #[cfg(feature = "world")]
 pub mod process;
 #[cfg(feature = "world")]
+pub mod programs;
+#[cfg(feature = "world")]
 mod provision;
+#[cfg(feature = "world")]
+pub mod systemd;
 #[cfg(feature = "world")]
 pub mod world;
 

@@ -31,7 +31,7 @@ pub struct Running {
     child: Child,
 }
 
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Starts the process in a process group of its own: a Ctrl-C at the terminal reaches us alone, and we stop it in order.
 pub fn start(spec: Spec) -> Result<Running> {
@@ -64,7 +64,7 @@ pub fn start(spec: Spec) -> Result<Running> {
     unsafe_code,
     reason = "pre_exec runs between fork and exec; the closure makes one system call and allocates nothing"
 )]
-fn die_with_parent(command: &mut Command) {
+pub(super) fn die_with_parent(command: &mut Command) {
     let kill =
         || rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(Into::into);
     unsafe {

@@ -39,15 +39,27 @@ pub enum SeenFile {
     Other,
 }
 
-/// A unit as systemd says: `ActiveState`, `SubState`, `UnitFileState`, `FragmentPath` (org.freedesktop.systemd1).
+/// A unit as systemd says: `LoadState`, `ActiveState`, `SubState`, `UnitFileState`, `FragmentPath` (org.freedesktop.systemd1).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SeenUnit {
+    /// `loaded`, `masked`, `bad-setting`, …; `not-found` for one that still runs and whose file is gone.
+    pub load: String,
     pub active: String,
     pub sub: String,
     pub file_state: String,
     pub fragment: String,
     pub needs_reload: bool,
     pub main_pid: u32,
+    /// Another one whenever it was started again; empty for one that never ran.
+    pub invocation: String,
+    /// Microseconds since the boot; zero for one that never was active.
+    pub active_since: u64,
+    /// How often systemd restarted it by itself.
+    pub restarts: u32,
+    /// `success`, `exit-code`, `signal`, `start-limit-hit`, …
+    pub result: String,
+    /// Of the main process that ended last: its exit code, or the signal that killed it.
+    pub exit_status: i32,
 }
 
 /// What one step does. Nothing in it is left to decide.

@@ -1,0 +1,106 @@
+//! The door to systemd: its manager over D-Bus, or over its own socket where no bus runs.
+//!
+//! Refuses: decisions, and waiting without a deadline.
+
+mod bus;
+mod failure;
+mod jobs;
+mod observe;
+mod transient;
+
+pub use bus::Refusal;
+pub use failure::{JobFailure, JobsFailed};
+pub use jobs::{JobResult, Verb};
+pub use transient::{Property, Transient};
+
+use anyhow::{Context, Result};
+use bus::{ANSWER, Bus, MANAGER};
+use std::path::Path;
+use std::time::Duration;
+
+/// Reading all unit files again takes seconds on a machine with many.
+const RELOAD: Duration = Duration::from_secs(180);
+
+/// A connection to systemd. It does not come back by itself when the bus goes: connect again.
+#[derive(Debug)]
+pub struct Systemd {
+    bus: Bus,
+}
+
+/// Is systemd the init of this machine? (sd_booted(3))
+pub fn is_running() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+impl Systemd {
+    /// Over the system bus, or directly where there is none.
+    pub async fn connect() -> Result<Self> {
+        match Bus::system().await {
+            Ok(bus) => Ok(Self { bus }),
+            Err(error) => {
+                let direct = Self::connect_directly().await;
+                direct.with_context(|| format!("cannot reach systemd over the system bus: {error:#}"))
+            }
+        }
+    }
+
+    /// Over systemd's own socket, for root alone: it needs no bus, starts none and waits for none, so what runs early in the
+    /// boot takes this.
+    pub async fn connect_directly() -> Result<Self> {
+        let bus = Bus::direct().await.context(
+            "cannot reach systemd over /run/systemd/private\nhelp: this needs root on a machine whose init is systemd",
+        )?;
+        Ok(Self { bus })
+    }
+
+    /// Is the connection systemd's own socket and not the bus?
+    pub fn is_direct(&self) -> bool {
+        self.bus.is_direct()
+    }
+
+    /// Makes the manager read unit files again.
+    pub async fn daemon_reload(&self) -> Result<()> {
+        self.bus.manager("Reload", &(), RELOAD).await.context("systemd did not reload its units")?;
+        Ok(())
+    }
+
+    /// `running`, `degraded`, `starting`, `stopping`, `maintenance`, …
+    pub async fn system_state(&self) -> Result<String> {
+        self.bus.property(MANAGER, "SystemState").await.context("systemd does not say its state")
+    }
+
+    /// The major version: `257`.
+    pub async fn version(&self) -> Result<u32> {
+        let text: String = self.bus.property(MANAGER, "Version").await.context("systemd does not say its version")?;
+        major(&text).with_context(|| format!("systemd says that its version is {text:?}"))
+    }
+
+    /// Forgets that a unit failed, and how often it was started: without this the start limit refuses a unit that has just
+    /// failed a few times.
+    pub async fn reset_failed(&self, unit: &str) -> Result<()> {
+        match self.bus.manager("ResetFailedUnit", &(unit,), ANSWER).await {
+            Err(error) if error.downcast_ref().is_some_and(Refusal::is_no_such_unit) => Ok(()),
+            answer => answer.map(|_| ()).with_context(|| format!("systemd does not reset {unit}")),
+        }
+    }
+}
+
+/// Distributions write `257.9-1~deb13u1`, `v255.4`, `258~rc1`.
+fn major(version: &str) -> Option<u32> {
+    let version = version.strip_prefix('v').unwrap_or(version);
+    version.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::major;
+
+    #[test]
+    fn versions_of_distributions_are_read() {
+        let rows =
+            [("257.9-1~deb13u1", Some(257)), ("v255", Some(255)), ("258~rc1", Some(258)), ("", None), ("next", None)];
+        for (text, expected) in rows {
+            assert_eq!(major(text), expected, "{text}");
+        }
+    }
+}
