@@ -19,6 +19,8 @@ pub mod identity_files;
 #[cfg(feature = "world")]
 pub mod keys;
 #[cfg(feature = "world")]
+pub mod link;
+#[cfg(feature = "world")]
 pub mod machine;
 #[cfg(feature = "world")]
 pub mod monitor;

@@ -3,16 +3,19 @@
 //! Refuses: going back from what is committed.
 
 use super::generation;
-use crate::apply::machine::{Generation, Returned, go_back};
+use super::rollback::monitor_of;
+use crate::apply::machine::{self, Count, Generation, Returned, Wait, go_back};
 use crate::host::door::Door as _;
 use crate::host::machine::lock::{self, Lock};
-use crate::host::machine::real::{Boot, Link, Manager, NoLink, Real, WATCHDOG_UNIT};
-use crate::host::machine::register::{self, Register};
+use crate::host::machine::real::{Boot, Manager, NoLink, Real};
+use crate::host::machine::register::{self, Mode, Phase, Register};
 use crate::host::machine::transitions::AtBoot;
 use crate::host::machine::Home;
 use crate::host::systemd::Systemd;
-use crate::plan::machine::{between, paths_and_units};
+use crate::plan::machine::gates::{self, HasLink};
+use crate::plan::machine::{Content, MachinePlan, between, paths_and_units};
 use anyhow::{Context as _, Result};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// For a holder of the lock that was killed.
@@ -116,12 +119,61 @@ pub async fn at_boot(home: &Home) -> Result<Booted> {
     let systemd = Systemd::connect_directly().await?;
     let mut door = door(home, &lock, register, systemd, Manager::Boots)?;
     if what == AtBoot::Return {
-        return go_back(&mut door, old.as_ref(), &new, "", &mut |_| ()).await.map(Booted::Returned);
+        let reason = match &pending.phase {
+            Phase::Returning { reason } => reason.as_str(),
+            Phase::Activating => "the machine was restarted",
+        };
+        return go_back(&mut door, old.as_ref(), &new, reason, &mut |_| ()).await.map(Booted::Returned);
     }
-    let nothing = crate::plan::machine::Content::default();
-    let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new.content);
-    let seen = door.observe(&paths, &units).await?;
-    let plan = between(Some(old.as_ref().map_or(&nothing, |old| &old.content)), &new.content, &seen);
-    crate::apply::machine::place(&mut door, &new, &plan).await?;
+    let (old, new) = (old.as_ref().map(|old| &old.content), &new);
+    let plan = plan_to(&mut door, old, &new.content).await?;
+    let steps = machine::files_of(&plan);
+    let mut count = Count { done: 0, of: steps.len() };
+    machine::carry_out(&mut door, new.number, &steps, &mut count, &mut |_| ()).await?;
     Ok(Booted::Trying(pending.to))
+}
+
+async fn plan_to(door: &mut Real<'_, NoLink>, old: Option<&Content>, new: &Content) -> Result<MachinePlan> {
+    let (paths, units) = paths_and_units(old, new);
+    let seen = door.observe(&paths, &units).await?;
+    Ok(between(old, new, &seen))
+}
+
+/// After a boot that placed a generation: its gates decide. `None`: this boot tries nothing.
+pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<Option<Confirmed>> {
+    let lock = lock::take_within(home.state(), "confirmation after a boot", DEAD)?;
+    let Some(register) = register::read(home)? else { return Ok(None) };
+    let Some(pending) = register.pending.clone() else { return Ok(None) };
+    if pending.mode != Mode::Boot || pending.phase != Phase::Activating {
+        return recover(home, &lock, register, "its boot ended before it was committed").await.map(|it| it.map(Confirmed::Returned));
+    }
+    let (old, new) = generations(home, pending.from, pending.to)?;
+    let mut door = door(home, &lock, register, Systemd::connect().await?, Manager::Runs)?;
+    door.monitor = monitor_of(&new);
+    let gates = gates::of(&new.content, HasLink::No, &BTreeMap::new());
+    let end = door.clock() + within;
+    let wait = Wait { gates: &gates, before: &BTreeMap::new(), within, end, steady };
+    match machine::hold(&mut door, &wait, &mut |_| ()).await {
+        Ok(()) => {
+            door.commit().await?;
+            // What the boot left of the old generation goes now.
+            let plan = plan_to(&mut door, old.as_ref().map(|old| &old.content), &new.content).await?;
+            let steps: Vec<_> = plan.steps().cloned().collect();
+            let mut count = Count { done: 0, of: steps.len() };
+            machine::carry_out(&mut door, new.number, &steps, &mut count, &mut |_| ()).await?;
+            door.tidied().await?;
+            Ok(Some(Confirmed::Committed(new.number)))
+        }
+        Err(failed) => {
+            let returned = go_back(&mut door, old.as_ref(), &new, &failed.to_string(), &mut |_| ()).await?;
+            Ok(Some(Confirmed::Returned(returned)))
+        }
+    }
+}
+
+/// What became of a generation that a boot tried.
+#[derive(Debug)]
+pub enum Confirmed {
+    Committed(u64),
+    Returned(Returned),
 }

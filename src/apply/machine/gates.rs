@@ -3,7 +3,7 @@
 //! Refuses: waiting longer than the deadline.
 
 use super::steps::StepFailed;
-use super::{Change, Progress};
+use super::Progress;
 use crate::host::door::Door;
 use crate::plan::machine::gates::{self, Gate, Seen, Verdict};
 use std::collections::BTreeMap;
@@ -22,42 +22,47 @@ pub async fn look<D: Door>(door: &mut D, gates: &[Gate]) -> BTreeMap<Gate, Seen>
     seen
 }
 
-/// All gates, until none is worse than `before` and none has changed its mark for `steady`.
+/// What is waited for.
+pub struct Wait<'a> {
+    pub gates: &'a [Gate],
+    /// As they were before the apply.
+    pub before: &'a BTreeMap<Gate, Seen>,
+    pub within: Duration,
+    /// `within` from when the apply began, by the door's clock.
+    pub end: Duration,
+    /// How long all gates must hold in one piece.
+    pub steady: Duration,
+}
+
+/// Until no gate is worse than before and what holds has not changed for a while.
 pub async fn hold<D: Door>(
     door: &mut D,
-    change: &Change<'_>,
-    before: &BTreeMap<Gate, Seen>,
-    end: Duration,
+    wait: &Wait<'_>,
     tell: &mut (dyn FnMut(Progress<'_>) + Send),
 ) -> Result<(), StepFailed> {
     let mut pause = FIRST;
-    let mut last: Option<(Duration, BTreeMap<Gate, Seen>)> = None;
+    let mut holding: Option<(Duration, BTreeMap<Gate, Seen>)> = None;
     loop {
-        let now = look(door, change.gates).await;
+        let now = look(door, wait.gates).await;
         let time = door.clock();
-        match first_worse(&now, before) {
+        let worse = first_worse(&now, wait.before).map(|(gate, what)| (gate.clone(), what.to_owned()));
+        match worse {
+            Some((gate, what)) if time >= wait.end => return Err(failed(&gate, &what, wait.within)),
             Some((gate, what)) => {
-                if time >= end {
-                    return Err(failed(gate, what, change.within));
-                }
-                tell(Progress::Waiting { gate, what });
-                last = None;
+                tell(Progress::Waiting { gate: &gate, what: &what });
+                holding = None;
             }
             None => {
-                let since = match &last {
-                    Some((since, seen)) if *seen == now => *since,
-                    _ => time,
-                };
-                if time.saturating_sub(since) >= change.steady {
+                let now: BTreeMap<Gate, Seen> = now.into_iter().filter(|(_, seen)| matches!(seen, Seen::Holds { .. })).collect();
+                let since = holding.filter(|(_, seen)| *seen == now).map_or(time, |(since, _)| since);
+                if time.saturating_sub(since) >= wait.steady {
                     return Ok(());
                 }
-                last = Some((since, now));
-                if time >= end {
-                    return Err(StepFailed {
-                        what: "what was started does not stay up".to_owned(),
-                        error: anyhow::anyhow!("not within {} s", change.within.as_secs()),
-                    });
+                if time >= wait.end {
+                    let error = anyhow::anyhow!("it was started again and again for {} s", wait.within.as_secs());
+                    return Err(StepFailed { what: "what was started does not stay up".to_owned(), error });
                 }
+                holding = Some((since, now));
             }
         }
         door.pause(pause).await;

@@ -7,7 +7,8 @@ mod gates;
 mod steps;
 
 pub use back::{Returned, go_back};
-pub use steps::StepFailed;
+pub use gates::{Wait, hold};
+pub use steps::{Count, StepFailed, carry_out, files_of};
 
 use crate::host::door::{Attempt, Door};
 use crate::host::machine::register::Mode;
@@ -120,7 +121,8 @@ pub async fn activate<D: Door, O: Objects>(
         let made = objects.reconcile().await.map_err(StepFailed::objects)?;
         tell(Progress::Objects { steps: made });
         steps::carry_out(door, change.new.number, &change.plan.after, &mut count, tell).await?;
-        gates::hold(door, change, &before, end, tell).await?;
+        let Change { gates, within, steady, .. } = *change;
+        gates::hold(door, &Wait { gates, before: &before, within, end, steady }, tell).await?;
         door.commit().await.map_err(StepFailed::commit)?;
         Ok::<_, StepFailed>((count, made))
     };

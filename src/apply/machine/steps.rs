@@ -5,7 +5,7 @@
 use super::Progress;
 use crate::host::door::{Accounts, Door, Job};
 use crate::plan::machine::{Act, MachinePlan, MachineStep};
-use anyhow::{Error, Result};
+use anyhow::{Error, Result, bail};
 
 /// What failed, with how much was done before.
 #[derive(Debug)]
@@ -75,6 +75,15 @@ pub async fn carry_out<D: Door>(
     Ok(())
 }
 
+/// The steps on files of the phases before a commit: what a boot does before anything runs.
+pub fn files_of(plan: &MachinePlan) -> Vec<MachineStep> {
+    plan.before.iter().chain(&plan.after).filter(|step| !is_job(&step.act)).cloned().collect()
+}
+
+fn is_job(act: &Act) -> bool {
+    matches!(act, Act::Stop { .. } | Act::Start { .. } | Act::Reload { .. } | Act::Restart { .. })
+}
+
 fn is_of_files(act: &Act) -> bool {
     matches!(act, Act::Place { .. } | Act::Link { .. } | Act::Remove { .. })
 }
@@ -93,6 +102,7 @@ async fn one<D: Door>(door: &mut D, generation: u64, steps: &[MachineStep]) -> R
         Act::Stop { unit } => door.job(Job::Stop, unit).await,
         Act::Reload { unit } => door.job(Job::Reload, unit).await,
         Act::Restart { unit } => door.job(Job::Restart, unit).await,
+        Act::Refuse { path, say, .. } => bail!("{path}: {say}"),
         Act::Start { unit } => door.job(Job::Start, unit).await,
     }
 }

@@ -130,6 +130,33 @@ impl<L: Link> Real<'_, L> {
     }
 }
 
+/// With what one looks.
+pub struct Look<'a> {
+    pub home: &'a Home,
+    pub register: &'a Register,
+    pub systemd: &'a Systemd,
+    pub monitor: Option<SocketAddr>,
+}
+
+/// The machine as it is: files, units, who has failed, what nats-server runs. Changes nothing.
+pub async fn observe(look: Look<'_>, paths: &BTreeSet<String>, units: &BTreeSet<String>) -> Result<Observation> {
+    let Look { home, register, systemd, monitor } = look;
+    let names: Vec<&String> = units.iter().collect();
+    let units = systemd.units(&names).await?;
+    let failed = systemd.failed().await?;
+    let active = match register.active_generation() {
+        Some(number) => Some((number, generations::read(home, number)?.digest().to_owned())),
+        None => None,
+    };
+    // One that does not answer runs nothing that could be compared.
+    let server_digest = match monitor {
+        Some(monitor) => monitor::varz(monitor).await.ok().map(|varz| varz.config_digest),
+        None => None,
+    };
+    let files = files::look(home.root(), paths.iter().map(String::as_str))?;
+    Ok(Observation { active, files, units, failed, server_digest })
+}
+
 fn change(entry: &Path, act: &Act) -> Result<files::Change> {
     Ok(match act {
         Act::Place { path, from, mode, digest } => files::Change::Place {
@@ -195,18 +222,7 @@ impl<L: Link> Door for Real<'_, L> {
     }
 
     async fn observe(&mut self, paths: &BTreeSet<String>, units: &BTreeSet<String>) -> Result<Observation> {
-        let names: Vec<&String> = units.iter().collect();
-        let units = self.systemd.units(&names).await?;
-        let failed = self.systemd.failed().await?;
-        let active = match self.register.active_generation() {
-            Some(number) => Some((number, generations::read(self.home, number)?.digest().to_owned())),
-            None => None,
-        };
-        let server_digest = match self.monitor {
-            Some(monitor) => monitor::varz(monitor).await.ok().map(|varz| varz.config_digest),
-            None => None,
-        };
-        Ok(Observation { active, files: files::look(self.home.root(), paths.iter().map(String::as_str))?, units, failed, server_digest })
+        observe(Look { home: self.home, register: &self.register, systemd: &self.systemd, monitor: self.monitor }, paths, units).await
     }
 
     async fn files(&mut self, generation: u64, acts: &[&Act]) -> Result<()> {

@@ -1,0 +1,166 @@
+//! Before anything is touched: is there room, are the programs there and new enough, do systemd and nats-server understand
+//! what they are to read, are the keys there?
+//!
+//! Refuses: stopping at the first fault. All of them are told at once, each with a way out.
+
+use super::Prepared;
+use crate::compile::{ArtefactKind, manifest, units};
+use crate::host::machine::Home;
+use crate::host::nats_server::{self, MINIMUM};
+use crate::host::{closure, disk, programs};
+use crate::plan::machine::Content;
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// What must stay free beside the closure: JetStream and journals need room, too.
+const SPARE: u64 = 64 << 20;
+/// Where systemd looks for a program without a path (systemd.service(5), "Command lines").
+const SEARCH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+pub async fn all(home: &Home, prepared: &Prepared, content: &Content) -> Result<()> {
+    let mut faults = vec![];
+    faults.extend(room(home, prepared)?);
+    faults.extend(programs_missing(content));
+    faults.extend(server(content));
+    faults.extend(prepared.credentials_missing());
+    let scratch = Scratch::write(home, prepared)?;
+    faults.extend(understood_by_systemd(&scratch, content).await);
+    faults.extend(understood_by_server(&scratch, content).await);
+    drop(scratch);
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let many = if faults.len() == 1 { "1 pre-check".to_owned() } else { format!("{} pre-checks", faults.len()) };
+    bail!("nothing was done, because {many} failed:\n{}", faults.join("\n"))
+}
+
+fn room(home: &Home, prepared: &Prepared) -> Result<Vec<String>> {
+    let size: u64 = prepared.closure.artefacts.iter().map(|artefact| artefact.bytes.len() as u64).sum();
+    let mut faults = vec![];
+    // Once in the store, once beside what it replaces.
+    for place in [home.state().to_owned(), home.root().join("etc")] {
+        let stat = rustix::fs::statvfs(&place).with_context(|| format!("cannot look at {}", place.display()))?;
+        let free = stat.f_bavail * stat.f_frsize;
+        if free < 2 * size + SPARE {
+            faults.push(format!(
+                "there is no room in {}: {} MiB are free, {} MiB are needed\n  help: `leafwright gc --keep 3` removes old generations",
+                place.display(),
+                free >> 20,
+                (2 * size + SPARE) >> 20
+            ));
+        }
+    }
+    Ok(faults)
+}
+
+/// Programs of our units that are not there. A path with a specifier is systemd's to find.
+fn programs_missing(content: &Content) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut faults = vec![];
+    for (name, unit) in &content.units {
+        let Some(service) = unit.get("Service") else { continue };
+        let lines = service.iter().filter(|(directive, _)| directive.starts_with("Exec") && *directive != "ExecSearchPath");
+        for line in lines.flat_map(|(_, lines)| lines) {
+            let word = line.split_whitespace().next().unwrap_or_default();
+            let program = word.trim_start_matches(['-', '@', ':', '+', '!', '|']).trim_matches('"');
+            if program.is_empty() || program.contains('%') || !seen.insert(program.to_owned()) || find(program).is_some() {
+                continue;
+            }
+            faults.push(format!("{program}, which {name} runs, is not on this machine\n  help: install it, or name another program"));
+        }
+    }
+    faults
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let executable = |path: PathBuf| {
+        let good = path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+        good.then_some(path)
+    };
+    match program.starts_with('/') {
+        true => executable(program.into()),
+        false => SEARCH.iter().find_map(|place| executable(Path::new(place).join(program))),
+    }
+}
+
+fn server(content: &Content) -> Option<String> {
+    if !content.units.contains_key(units::NATS) {
+        return None;
+    }
+    let program = find("nats-server")?;
+    match nats_server::version(&program) {
+        Ok(version) if version >= MINIMUM => None,
+        Ok(version) => Some(format!(
+            "{} is nats-server {version}, and {MINIMUM} is the oldest that works\n  help: put a newer one into /usr/local/bin",
+            program.display()
+        )),
+        Err(error) => Some(format!("{error:#}")),
+    }
+}
+
+/// The closure, written where nothing reads it; gone when this is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn write(home: &Home, prepared: &Prepared) -> Result<Self> {
+        let scratch = Self(home.state().join("scratch"));
+        if scratch.0.exists() {
+            disk::remove_tree(&scratch.0)?;
+        }
+        let text = manifest(&prepared.closure, &prepared.sources);
+        closure::write_content(&prepared.closure, &text, &scratch.0)?;
+        Ok(scratch)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // The next one removes what is left.
+        let _left = disk::remove_tree(&self.0);
+    }
+}
+
+/// Understood by the systemd of this machine, each unit beside the others.
+async fn understood_by_systemd(scratch: &Scratch, content: &Content) -> Option<String> {
+    let of = |kind| content.files.values().filter(move |file| file.kind == kind);
+    let files: Vec<PathBuf> = of(ArtefactKind::Unit).map(|file| scratch.0.join(&file.from)).collect();
+    let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    match programs::verify_units(&files).await {
+        Ok(()) => None,
+        Err(error) => Some(format!("systemd does not understand the units: {error:#}")),
+    }
+}
+
+/// Understood by nats-server, with every file that the closure has where it is now.
+async fn understood_by_server(scratch: &Scratch, content: &Content) -> Option<String> {
+    if content.server.is_null() {
+        return None;
+    }
+    let program = find("nats-server")?;
+    let mut config = content.server.clone();
+    relocate(&mut config, scratch, content);
+    let path = scratch.0.join("nats-server.check.json");
+    let written = std::fs::write(&path, config.to_string()).with_context(|| format!("cannot write {}", path.display()));
+    let checked = match written {
+        Ok(()) => programs::check_server_config(&program, &path).await,
+        Err(error) => Err(error),
+    };
+    checked.err().map(|error| format!("nats-server does not understand its configuration: {error:#}"))
+}
+
+/// Paths of files that are about to be placed become those of the scratch.
+fn relocate(value: &mut Value, scratch: &Scratch, content: &Content) {
+    match value {
+        Value::String(text) => {
+            if let Some(file) = content.files.get(text.as_str()) {
+                *text = scratch.0.join(&file.from).display().to_string();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| relocate(item, scratch, content)),
+        Value::Object(map) => map.values_mut().for_each(|item| relocate(item, scratch, content)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}

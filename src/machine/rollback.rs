@@ -1,0 +1,74 @@
+//! `rollback`: a generation of the store becomes what the machine is, with the same steps, gates and way back as any other.
+//!
+//! Refuses: streams, events and keys: they go forward only.
+
+use super::apply::{Order, Outcome, Talk};
+use super::generation;
+use super::recover::recover;
+use crate::apply::machine::{self, Change, Generation, Objects};
+use crate::host::door::Door as _;
+use crate::host::machine::real::{Boot, Manager, NoLink, Real};
+use crate::host::machine::{Home, generations, register};
+use crate::host::systemd::Systemd;
+use crate::plan::machine::gates::{self, HasLink};
+use crate::plan::machine::{between, paths_and_units};
+use anyhow::{Context as _, Result};
+use std::collections::BTreeMap;
+
+/// Streams and events have no part in it.
+struct Nothing;
+
+impl Objects for Nothing {
+    async fn reconcile(&mut self) -> Result<usize> {
+        Ok(0)
+    }
+}
+
+/// To the generation that is named, else to the one that the active one came from.
+pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut dyn Talk) -> Result<Outcome> {
+    let lock = home.lock("rollback")?;
+    let missing = || format!("nothing was ever applied on this machine: {} is not there", home.register().display());
+    let mut register = register::read(home)?.with_context(missing)?;
+    if register.pending.is_some() {
+        let returned = recover(home, &lock, register, "its apply ended before it was committed").await?;
+        returned.into_iter().for_each(|returned| talk.say(&returned.to_string()));
+        register = register::read(home)?.with_context(missing)?;
+    }
+    let target = generations::rollback(home, &register, named)?;
+    let new = generation(home, target.number)?;
+    let old: Option<Generation> = register.active_generation().map(|active| generation(home, active)).transpose()?;
+    let mut door = Real {
+        home,
+        lock: &lock,
+        register,
+        systemd: Systemd::connect().await?,
+        manager: Manager::Runs,
+        boot: Boot::this()?,
+        monitor: monitor_of(&new),
+        link: NoLink,
+    };
+    let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new.content);
+    let seen = door.observe(&paths, &units).await?;
+    let plan = between(old.as_ref().map(|old| &old.content), &new.content, &seen);
+    talk.plan(&plan, None);
+    if !talk.agree()? {
+        return Ok(Outcome::NotAgreed);
+    }
+    let gates = gates::of(&new.content, HasLink::No, &BTreeMap::new());
+    let change = Change {
+        plan: &plan,
+        old: old.as_ref(),
+        new: &new,
+        mode: order.mode,
+        gates: &gates,
+        within: order.within,
+        steady: order.steady,
+    };
+    let done = machine::activate(&mut door, &mut Nothing, &change, &mut |progress| talk.progress(progress)).await?;
+    Ok(Outcome::Applied { generation: target.number, steps: done.steps, mode: order.mode })
+}
+
+/// Where the nats-server of a generation is monitored: `http` in its configuration.
+pub(super) fn monitor_of(generation: &Generation) -> Option<std::net::SocketAddr> {
+    generation.content.server.get("http").and_then(|http| http.as_str()).and_then(|http| http.parse().ok())
+}

@@ -1,0 +1,49 @@
+//! `status`: the machine against the generation that it is: files, links, units, nats-server's configuration, what is pending.
+//!
+//! Refuses: changing anything. What differs is a plan that `apply` would carry out.
+
+use super::generation;
+use super::rollback::monitor_of;
+use crate::host::machine::real::{Look, observe};
+use crate::host::machine::register::{self, Register};
+use crate::host::machine::{Home, lock};
+use crate::host::systemd::Systemd;
+use crate::plan::machine::{MachinePlan, between, paths_and_units};
+use anyhow::Result;
+use std::collections::BTreeSet;
+
+/// What the machine is, and how far it is from that.
+#[derive(Debug)]
+pub struct Status {
+    pub register: Register,
+    /// Who is at work on it now.
+    pub busy: Option<lock::Holder>,
+    /// What would mend it; empty where nothing differs.
+    pub drift: Option<MachinePlan>,
+    /// Units that have failed, ours and others'.
+    pub failed: BTreeSet<String>,
+}
+
+impl Status {
+    /// Is it what its generation says, and nothing half done?
+    pub fn is_sound(&self) -> bool {
+        self.register.pending.is_none() && self.drift.as_ref().is_none_or(MachinePlan::is_empty)
+    }
+}
+
+/// `None` on a machine where nothing was ever applied.
+pub async fn status(home: &Home) -> Result<Option<Status>> {
+    let Some(register) = register::read(home)? else { return Ok(None) };
+    let busy = lock::holder(home.state())?;
+    let systemd = Systemd::connect().await?;
+    let failed = systemd.failed().await?;
+    let Some(active) = register.active_generation() else {
+        return Ok(Some(Status { register, busy, drift: None, failed }));
+    };
+    let active = generation(home, active)?;
+    let (paths, units) = paths_and_units(Some(&active.content), &active.content);
+    let look = Look { home, register: &register, systemd: &systemd, monitor: monitor_of(&active) };
+    let seen = observe(look, &paths, &units).await?;
+    let drift = between(Some(&active.content), &active.content, &seen);
+    Ok(Some(Status { register, busy, drift: Some(drift), failed }))
+}
