@@ -6,6 +6,10 @@
 pub mod ca;
 pub mod closure;
 #[cfg(feature = "world")]
+pub mod credentials;
+#[cfg(feature = "world")]
+pub mod enrolment;
+#[cfg(feature = "world")]
 pub mod fake;
 #[cfg(feature = "world")]
 pub mod jetstream;
@@ -25,6 +29,6 @@ mod provision;
 pub mod world;
 
 #[cfg(feature = "world")]
-pub use provision::{prepare_store, provision};
+pub use provision::{Elsewhere, Provisioned, Rest, Wish, prepare_store, provision};
 #[cfg(feature = "world")]
 pub use world::World;

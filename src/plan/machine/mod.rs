@@ -5,6 +5,7 @@
 
 pub mod content;
 pub mod model;
+pub mod secrets;
 
 pub use content::{Content, Placed};
 pub use model::{Act, MachinePlan, MachineStep, Observation, SeenFile, SeenUnit, Why};
