@@ -1,13 +1,13 @@
 //! `keys`: the private keys, outside the tree, and what they sign, inside it.
 
-use super::{Exit, WrongUsage, talk};
+use super::{Exit, WrongUsage, enrol, talk};
 use crate::compile;
 use crate::diag::{Checked, Sources};
 use crate::host::keys::{KeyStore, put_secret};
-use crate::host::{identity_files, prepare_store, provision};
+use crate::host::{Elsewhere, Wish, enrolment, prepare_store};
 use crate::identity::{self, Before, PublicIdentity, UserId};
-use crate::{declare, judge, load};
-use anyhow::Result;
+use crate::{Judged, declare, judge, load};
+use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
@@ -36,12 +36,28 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// On a machine: make the keys that it uses itself, which stay there; print the request to have them signed
+    ///
+    /// Its key store is --store DIR [default: /var/lib/leafwright/keys]. It needs the declarations, and no identity/.
+    Make {
+        #[arg(value_name = "MACHINE")]
+        machine: String,
+    },
+    /// Take the request of a machine: judge it, sign what it asks for, write identity/
+    Enrol {
+        /// What `keys make` printed there; `-` reads it from stdin
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Take other keys than this machine has, and make its old credential void
+        #[arg(long, value_name = "MACHINE")]
+        replace: Option<String>,
+    },
 }
 
 pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     let sources = load::domain(root)?;
-    if let Verb::Sign = args.verb {
-        return sign_domain(args, &sources, root);
+    if let Verb::Sign | Verb::Make { .. } | Verb::Enrol { .. } = args.verb {
+        return with_declarations(args, &sources, root);
     }
     // The other verbs ask only what the domain is called and what was signed: its machines may be half written.
     let Checked { value, report } = declare::all(&sources);
@@ -57,7 +73,7 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     let Some(identity) = value else { return Ok(talk::judge(&report.sorted(), &sources)) };
     match &args.verb {
         Verb::Creds { user, out } => creds(&KeyStore::open(&store(args, name)?)?, &identity, user, out),
-        Verb::Init | Verb::Sign | Verb::Show => show(&identity),
+        _ => show(&identity),
     }
 }
 
@@ -86,28 +102,39 @@ fn init(directory: &Path) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn sign_domain(args: &Args, sources: &Sources, root: &Path) -> Result<Exit> {
+fn with_declarations(args: &Args, sources: &Sources, root: &Path) -> Result<Exit> {
     let Checked { value, report } = judge(sources);
     let exit = talk::judge(&report.sorted(), sources);
     let Some(judged) = value.filter(|_| exit == Exit::Done) else { return Ok(Exit::Unsound) };
-    let store = KeyStore::open(&store(args, judged.domain.name.as_str())?)?;
-    // Signing is the way out of an identity that cannot be believed, and must not be stopped by it.
-    let written = judged.declared.identity.as_ref();
-    let believed = written.and_then(|written| identity::from_declared(written).value);
-    let before = match (&believed, written) {
-        (Some(identity), _) => Before::Signed(identity),
-        (None, Some(written)) => Before::Unreadable { generation: written.generation.value },
-        (None, None) => Before::Nothing,
-    };
-    let identity = provision(&store, &compile::wanted(&judged.domain), before, OffsetDateTime::now_utc())?;
-    match identity_files::write(&root.join(identity_files::FOLDER), &identity)?.as_slice() {
-        [] => talk::say("nothing to do"),
-        changed => {
-            talk::say(&format!("generation {}: {} files of identity/ changed", identity.generation, changed.len()));
-            changed.iter().for_each(|path| talk::print(&format!("identity/{path}\n")));
-        }
+    let wanted = compile::wanted(&judged.domain);
+    if let Verb::Make { machine } = &args.verb {
+        // The machine's own store: what the environment names is the operator's.
+        let directory = args.store.clone().unwrap_or_else(|| enrolment::MACHINE_STORE.into());
+        return enrol::make(&directory, &wanted, machine);
     }
-    Ok(Exit::Done)
+    let store = KeyStore::open(&store(args, judged.domain.name.as_str())?)?;
+    let believed = judged.declared.identity.as_ref().and_then(|written| identity::from_declared(written).value);
+    let before = before(&judged, believed.as_ref())?;
+    if let Verb::Enrol { file, replace } = &args.verb {
+        let asked = enrol::Asked { file, replace: replace.as_deref() };
+        return enrol::enrol(&store, &wanted, before, &asked, root);
+    }
+    let wish = Wish { store: &store, wanted: &wanted, before, request: None, elsewhere: Elsewhere::Keep };
+    enrol::written(&wish.provision(OffsetDateTime::now_utc())?, root)
+}
+
+/// Signing is the way out of an identity that cannot be believed, and must not be stopped by it; but the keys of
+/// enrolled machines are known from there alone.
+fn before<'a>(judged: &Judged, believed: Option<&'a PublicIdentity>) -> Result<Before<'a>> {
+    match (believed, &judged.declared.identity) {
+        (Some(identity), _) => Ok(Before::Signed(identity)),
+        (None, Some(written)) if !written.enrolled.is_empty() || !written.revoked.is_empty() => bail!(
+            "identity/ cannot be believed, and machines are enrolled in it, whose keys are known from nowhere else\n\
+             help: bring it back from the history of this directory; `leafwright build` says what is wrong with it"
+        ),
+        (None, Some(written)) => Ok(Before::Unreadable { generation: written.generation.value }),
+        (None, None) => Ok(Before::Nothing),
+    }
 }
 
 fn show(identity: &PublicIdentity) -> Result<Exit> {
@@ -117,11 +144,17 @@ fn show(identity: &PublicIdentity) -> Result<Exit> {
     text += &row("system account", identity.system_account.key.as_str(), "");
     text += &row("account", identity.account.key.as_str(), "");
     for (user, public) in &identity.users {
-        text += &row(&user.to_string(), public.key.as_str(), if public.jwt.is_some() { "JWT" } else { "" });
+        let there = user.made_on().is_some_and(|machine| identity.enrolled.contains(machine));
+        let notes = [public.jwt.as_ref().map(|_| "JWT"), there.then_some("made on the machine")];
+        let notes: Vec<&str> = notes.into_iter().flatten().collect();
+        text += &row(&user.to_string(), public.key.as_str(), &notes.join(", "));
     }
     for (machine, certificate) in &identity.certificates {
         let names: Vec<&str> = certificate.names.iter().map(String::as_str).collect();
         text += &format!("certificate of {machine} until {} for {}\n", certificate.not_after, names.join(", "));
+    }
+    for (key, generation) in &identity.revoked {
+        text += &format!("revoked in generation {generation}: {key}\n");
     }
     talk::print(&text);
     Ok(Exit::Done)

@@ -6,6 +6,8 @@ mod build;
 mod check;
 #[cfg(feature = "world")]
 mod door;
+#[cfg(feature = "world")]
+mod enrol;
 mod explain;
 #[cfg(feature = "world")]
 mod plan;

@@ -21,25 +21,28 @@ pub fn sysusers(machine: &Machine) -> Result<String, String> {
 }
 
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Line {
-    path: String,
+struct Line<'a> {
+    path: &'a str,
     /// `d` makes a directory, `z` sets the mode of what is there.
     kind: &'static str,
-    mode: &'static str,
-    user: &'static str,
-    group: &'static str,
+    mode: &'a str,
+    user: &'a str,
+    group: &'a str,
 }
 
 /// Directories of credentials can be passed through but not read; each credential belongs to its reader.
 pub fn tmpfiles(credentials: &[Credential]) -> Result<String, String> {
-    let line = |path: &str, kind, mode, user| Line { path: path.to_owned(), kind, mode, user, group: user };
     let mut lines = BTreeSet::from([
         line("/etc/leafwright", "d", "0755", "root"),
         line("/etc/leafwright/credentials", "d", "0711", "root"),
         line("/etc/nats", "d", "0755", "root"),
     ]);
     for credential in credentials {
-        lines.insert(line(&credential.path, "z", credential.mode, credential.owner));
+        lines.insert(line(&credential.path, "z", &credential.mode, &credential.owner));
     }
     template::core(Format::Lines, "tmpfiles", &BTreeMap::from([("lines", lines)]))
+}
+
+fn line<'a>(path: &'a str, kind: &'static str, mode: &'a str, user: &'a str) -> Line<'a> {
+    Line { path, kind, mode, user, group: user }
 }

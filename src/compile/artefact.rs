@@ -20,6 +20,7 @@ pub enum ArtefactKind {
     Credentials,
     Certificate,
     AccountJwt,
+    UserJwt,
 }
 
 /// What a change of the artefact does to the machine.

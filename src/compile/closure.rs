@@ -28,7 +28,9 @@ fn effect_of(kind: ArtefactKind) -> Effect {
         | ArtefactKind::Permissions
         | ArtefactKind::Events
         | ArtefactKind::Credentials
-        | ArtefactKind::AccountJwt => Effect::None,
+        | ArtefactKind::AccountJwt
+        // It is put into the creds file; whoever puts it there knows who reads that.
+        | ArtefactKind::UserJwt => Effect::None,
     }
 }
 

@@ -7,18 +7,21 @@ use super::link::Linked;
 use super::units;
 use crate::name::ServiceName;
 use crate::resolve::{Link, Machine, Part};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Credential {
+    /// `leaf.creds`, `server.key`, `service-<service>.nk`
     pub name: String,
     /// Absolute path on the machine.
     pub path: String,
-    pub mode: &'static str,
-    pub owner: &'static str,
+    /// Octal: `0400`.
+    pub mode: String,
+    pub owner: String,
     /// Units that read it.
     pub readers: Vec<String>,
-    pub what: &'static str,
+    pub what: String,
 }
 
 /// Beside the hub credential: `/etc/leafwright/credentials` unless the declarations say otherwise.
@@ -26,6 +29,9 @@ fn directory(machine: &Machine) -> &str {
     let file = machine.options.leaf.credentials.as_str();
     file.rsplit_once('/').map_or("/etc/leafwright/credentials", |(directory, _)| directory)
 }
+
+/// Where the JWT lies that belongs into `leaf.creds`: below the closure, and on the machine.
+pub const LEAF_JWT: &str = "etc/leafwright/leaf.jwt";
 
 /// Where the seed of a service's key lies on the machine.
 pub fn service_file(machine: &Machine, service: &ServiceName) -> String {
@@ -35,13 +41,13 @@ pub fn service_file(machine: &Machine, service: &ServiceName) -> String {
 pub fn of_machine(linked: &Linked<'_>, machine: &Machine) -> Vec<Credential> {
     let options = &machine.options;
     let mut all = vec![];
-    let server = |name: &str, path: &str, what| Credential {
+    let server = |name: &str, path: &str, what: &str| Credential {
         name: name.to_owned(),
         path: path.to_owned(),
-        mode: "0400",
-        owner: "nats",
+        mode: "0400".to_owned(),
+        owner: "nats".to_owned(),
         readers: vec![units::NATS.to_owned()],
-        what,
+        what: what.to_owned(),
     };
     match machine.part {
         Part::Member if options.cluster.link == Link::Tls || options.leaf.link == Link::Tls => {
@@ -56,10 +62,10 @@ pub fn of_machine(linked: &Linked<'_>, machine: &Machine) -> Vec<Credential> {
         all.extend(options.services.keys().map(|service| Credential {
             name: format!("service-{service}.nk"),
             path: service_file(machine, service),
-            mode: "0400",
-            owner: "root",
+            mode: "0400".to_owned(),
+            owner: "root".to_owned(),
             readers: vec![units::service_unit(service)],
-            what: "the seed of a service's key; systemd hands it over",
+            what: "the seed of a service's key; systemd hands it over".to_owned(),
         }));
     }
     all.sort();

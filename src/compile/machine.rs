@@ -34,6 +34,7 @@ pub fn compile(linked: &Linked<'_>, machine: &Machine, identity: &PublicIdentity
     artefacts.extend(objects_as_data(linked, machine, &rights));
     artefacts.extend(declared_files(machine, report));
     artefacts.extend(certificates(machine, identity));
+    artefacts.extend(leaf_jwt(machine, identity));
     close(machine.name.as_str(), artefacts, report)
 }
 
@@ -213,6 +214,13 @@ fn certificates(machine: &Machine, identity: &PublicIdentity) -> Vec<Artefact> {
         made.push(put(etc(&options.cluster.certificate, "server.pem"), &certificate.pem, "cluster.certificate"));
     }
     made
+}
+
+/// The public half of the hub credential. The machine has the private one and makes the creds file of both.
+fn leaf_jwt(machine: &Machine, identity: &PublicIdentity) -> Option<Artefact> {
+    let jwt = identity.users.get(&UserId::Leaf(machine.name.clone()))?.jwt.as_deref()?;
+    let origin = machine.origins.of("leaf.credentials").unwrap_or(machine.origin);
+    Some(artefact(ArtefactKind::UserJwt, credentials::LEAF_JWT, format!("{jwt}\n"), vec![origin]))
 }
 
 /// Where a file of the configuration stands in the closure: at its own path if that is below `/etc`, else by its usual name.

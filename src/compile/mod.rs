@@ -5,6 +5,7 @@
 mod behind;
 pub mod artefact;
 pub mod canonical;
+pub mod credentials;
 pub mod desired;
 pub mod effects;
 pub mod jetstream;
@@ -14,7 +15,6 @@ pub mod units;
 mod accounts;
 mod closure;
 mod consumers;
-mod credentials;
 mod declared;
 mod environment;
 mod events;

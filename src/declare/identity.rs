@@ -26,6 +26,10 @@ pub struct Identity {
     pub users: BTreeMap<Box<str>, Spanned<NKeyPublic>>,
     /// `[certificates.<machine>]`
     pub certificates: BTreeMap<MachineName, Certificate>,
+    /// `enrolled = ["office"]`: machines whose keys were made on them
+    pub enrolled: Vec<Spanned<MachineName>>,
+    /// `[revoked]`: keys that others took the place of, each with the generation
+    pub revoked: BTreeMap<NKeyPublic, Spanned<u64>>,
     /// The other files, by path below `identity/`: `account.jwt`, `machines/thermo/leaf.jwt`, `ca.pem`.
     pub files: BTreeMap<Box<str>, (SourceId, Box<str>)>,
 }
@@ -48,6 +52,9 @@ impl Identity {
         let operator = reader.required("operator", "operator = \"O…\"", word(NKeyPublic::parse));
         let system_account = reader.required("system_account", "system_account = \"A…\"", word(NKeyPublic::parse));
         let account = reader.required("account", "account = \"A…\"", word(NKeyPublic::parse));
+        let enrolled = reader.set_of("enrolled", word(MachineName::parse));
+        let revoked = reader.optional("revoked", table).map(|revoked| revoked.value).unwrap_or_default();
+        let revoked = revoked.entries.into_iter().filter_map(|entry| revoked_key(reader.file, entry)).collect();
         let users = reader.optional("users", table).map(|users| users.value).unwrap_or_default();
         let users = users.entries.into_iter().filter_map(|user| user_key(reader.file, user)).collect();
         let certificates =
@@ -61,6 +68,8 @@ impl Identity {
             account: account?,
             users,
             certificates,
+            enrolled,
+            revoked,
             files: BTreeMap::new(),
         })
     }
@@ -69,6 +78,15 @@ impl Identity {
 fn user_key(file: &mut File, entry: Entry) -> Option<(Box<str>, Spanned<NKeyPublic>)> {
     let key = word(NKeyPublic::parse)(file, &entry.key.value, entry.value)?;
     Some((entry.key.value, key))
+}
+
+fn revoked_key(file: &mut File, entry: Entry) -> Option<(NKeyPublic, Spanned<u64>)> {
+    let Entry { key, value } = entry;
+    let name = match NKeyPublic::parse(&key.value) {
+        Ok(name) => name,
+        Err(fault) => return file.fault(key.span, fault),
+    };
+    Some((name, count(file, &key.value, value)?.map(u64::from)))
 }
 
 impl Certificate {

@@ -3,11 +3,11 @@
 //! Refuses: deciding for how long. The caller brings the time and the validity; serial numbers are hashes.
 
 use crate::identity::Certificate;
-use crate::name::MachineName;
+use crate::name::{DomainName, MachineName};
 use anyhow::{Context, Result, bail};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, DnValue, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKey, PublicKeyData, SanType, SerialNumber,
 };
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -68,7 +68,7 @@ impl Authority {
         &self,
         machine: &MachineName,
         names: &BTreeSet<String>,
-        key: &KeyPair,
+        key: &impl PublicKeyData,
         validity: Validity,
     ) -> Result<Certificate> {
         let issuer = Issuer::from_ca_cert_pem(&self.pem, &self.key).context("the CA certificate cannot be read")?;
@@ -80,7 +80,7 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         dated(&mut params, validity, key, machine.as_str());
         let pem = params.signed_by(key, &issuer)?.pem();
-        Ok(Certificate { names: names.clone(), not_after: validity.to.format(&Rfc3339)?, pem })
+        Ok(Certificate { names: names.clone(), not_after: validity.to.format(&Rfc3339)?, pem, request: None })
     }
 }
 
@@ -102,6 +102,48 @@ pub fn key_or_new(store: &KeyStore, id: &KeyId) -> Result<(KeyPair, bool)> {
     Ok((key, true))
 }
 
+/// A request for the certificate of this server, signed by its key: PEM, PKCS #10. Its signature is random.
+pub fn request(domain: &DomainName, machine: &MachineName, names: &BTreeSet<String>, key: &KeyPair) -> Result<String> {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = names.iter().map(|name| alternative(name)).collect::<Result<_>>()?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, domain.as_str());
+    params.distinguished_name.push(DnType::CommonName, machine.as_str());
+    Ok(params.serialize_request(key)?.pem()?)
+}
+
+/// What a request says that counts: whose it is, and the key, which has signed it. The names that it asks for do not
+/// count: the declarations have them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requested {
+    pub key: PublicKey,
+    pub names: BTreeSet<String>,
+}
+
+/// Reads a request; refuses one whose signature is not its key's, and one of another machine or domain.
+pub fn read_request(pem: &str, domain: &DomainName, machine: &MachineName) -> Result<Requested> {
+    let read = CertificateSigningRequestParams::from_pem(pem)
+        .map_err(|_| anyhow::anyhow!("it is none, or its signature is not that of its key"))?;
+    let says = |kind, what: &str| {
+        let said = read.params.distinguished_name.get(&kind);
+        let same = said == Some(&DnValue::Utf8String(what.to_owned()));
+        if same { Ok(()) } else { Err(anyhow::anyhow!("it is not for `{machine}` of {domain}")) }
+    };
+    says(DnType::OrganizationName, domain.as_str())?;
+    says(DnType::CommonName, machine.as_str())?;
+    // An uncompressed point of this curve has 65 bytes; the algorithm is that of the signature, not of the key.
+    let bytes = read.public_key.der_bytes();
+    if *read.public_key.algorithm() != PKCS_ECDSA_P256_SHA256 || bytes.len() != 65 || bytes.first() != Some(&4) {
+        bail!("its key is not ECDSA P-256");
+    }
+    let names = read.params.subject_alt_names.iter().filter_map(|name| match name {
+        SanType::DnsName(name) => Some(name.to_string()),
+        SanType::IpAddress(address) => Some(address.to_string()),
+        _ => None,
+    });
+    Ok(Requested { names: names.collect(), key: read.public_key })
+}
+
 fn authority(domain: &str, key: &KeyPair, validity: Validity) -> Result<CertificateParams> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, format!("{domain} domain CA"));
@@ -112,14 +154,14 @@ fn authority(domain: &str, key: &KeyPair, validity: Validity) -> Result<Certific
     Ok(params)
 }
 
-fn dated(params: &mut CertificateParams, validity: Validity, key: &KeyPair, name: &str) {
+fn dated(params: &mut CertificateParams, validity: Validity, key: &impl PublicKeyData, name: &str) {
     params.not_before = validity.from;
     params.not_after = validity.to;
     params.serial_number = Some(serial(key, name, validity));
 }
 
 /// 127 bits of a hash: positive, and different for every key, name and time.
-fn serial(key: &KeyPair, name: &str, validity: Validity) -> SerialNumber {
+fn serial(key: &impl PublicKeyData, name: &str, validity: Validity) -> SerialNumber {
     let hash = Sha256::new()
         .chain_update(key.der_bytes())
         .chain_update(validity.from.unix_timestamp().to_be_bytes())

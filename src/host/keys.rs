@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use nkeys::{KeyPair, KeyPairType};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
@@ -200,15 +200,31 @@ impl KeyStore {
     }
 }
 
+/// Numbers of a user and a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
+}
+
 /// Puts a secret into a file with exactly this mode, in the place of what was there; whole or not at all.
 pub fn put_secret(path: &Path, secret: &Secret, mode: u32) -> Result<()> {
-    let beside = write_beside(path, secret, mode)?;
+    put(path, secret, mode, None)
+}
+
+/// The same, for somebody else to read: the file is never there with another owner.
+pub fn put_secret_for(path: &Path, secret: &Secret, mode: u32, owner: Owner) -> Result<()> {
+    put(path, secret, mode, Some(owner))
+}
+
+fn put(path: &Path, secret: &Secret, mode: u32, owner: Option<Owner>) -> Result<()> {
+    let beside = write_beside(path, secret, mode, owner)?;
     fs::rename(&beside, path).with_context(|| format!("cannot write {}", path.display()))?;
     sync_parent(path)
 }
 
 fn write_new_file(path: &Path, secret: &Secret, mode: u32) -> Result<()> {
-    let beside = write_beside(path, secret, mode)?;
+    let beside = write_beside(path, secret, mode, None)?;
     // A hard link fails where a rename would overwrite.
     let linked = fs::hard_link(&beside, path);
     let _ = fs::remove_file(&beside);
@@ -221,7 +237,7 @@ fn write_new_file(path: &Path, secret: &Secret, mode: u32) -> Result<()> {
     sync_parent(path)
 }
 
-fn write_beside(path: &Path, secret: &Secret, mode: u32) -> Result<PathBuf> {
+fn write_beside(path: &Path, secret: &Secret, mode: u32, owner: Option<Owner>) -> Result<PathBuf> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let serial = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -232,8 +248,9 @@ fn write_beside(path: &Path, secret: &Secret, mode: u32) -> Result<PathBuf> {
         .mode(mode)
         .open(&beside)
         .with_context(|| format!("cannot write beside {}", path.display()))?;
-    let written = file
-        .set_permissions(fs::Permissions::from_mode(mode))
+    let owned = owner.map_or(Ok(()), |owner| fchown(&file, Some(owner.uid), Some(owner.gid)));
+    let written = owned
+        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
         .and_then(|()| file.write_all(secret.reveal().as_bytes()))
         .and_then(|()| file.sync_all());
     if let Err(failed) = written {

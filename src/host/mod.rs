@@ -10,6 +10,9 @@ pub mod door;
 #[cfg(feature = "world")]
 pub mod door_fake;
 pub mod disk;
+pub mod credentials;
+#[cfg(feature = "world")]
+pub mod enrolment;
 #[cfg(feature = "world")]
 pub mod fake;
 #[cfg(feature = "world")]
@@ -38,6 +41,6 @@ pub mod systemd;
 pub mod world;
 
 #[cfg(feature = "world")]
-pub use provision::{prepare_store, provision};
+pub use provision::{Elsewhere, Provisioned, Rest, Wish, prepare_store, provision};
 #[cfg(feature = "world")]
 pub use world::World;

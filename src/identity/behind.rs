@@ -1,5 +1,5 @@
 //! Does `identity/` say what the declarations ask? What compiles from it needs the keys, so a missing one is an error;
-//! a JWT that allows something else than is declared is a warning, because nothing that is compiled holds it.
+//! a JWT that allows something else than is declared is a warning, because the one that was signed still works.
 
 use super::jwt::{self, Kind};
 use super::public::{PublicIdentity, PublicUser, UserId};
@@ -16,6 +16,7 @@ pub const MISSING: Code = Code(610);
 pub const BEHIND: Code = Code(611);
 
 const HELP: &str = "run `leafwright keys sign`";
+const ENROL: &str = "run `leafwright keys make` on the machine, and `leafwright keys enrol` with what it prints";
 
 /// The identity as it is, with a finding for all that the declarations ask and it does not say.
 /// `domain` is blamed where there is no `identity/` at all.
@@ -43,12 +44,15 @@ fn finding(severity: Severity, differences: &[Difference], span: Span) -> Diagno
         Severity::Error => Diagnostic::error,
         Severity::Warning => Diagnostic::warning,
     };
+    // What only a machine can mend is said where nothing else is wrong as much.
+    let enrol = differences.iter().filter(|difference| difference.severity == severity).all(|d| d.help == ENROL);
+    let help = if enrol { ENROL } else { HELP };
     const SHOWN: usize = 3;
     let mut texts: Vec<String> = differences.iter().take(SHOWN).map(|difference| difference.text.clone()).collect();
     if differences.len() > SHOWN {
         texts.push(format!("and {} more", differences.len() - SHOWN));
     }
-    new(BEHIND, span, "identity is behind the declarations").label(texts.join("; ")).help(HELP)
+    new(BEHIND, span, "identity is behind the declarations").label(texts.join("; ")).help(help)
 }
 
 /// One thing that is asked and not said, or said and not asked.
@@ -56,16 +60,23 @@ fn finding(severity: Severity, differences: &[Difference], span: Span) -> Diagno
 pub struct Difference {
     pub severity: Severity,
     pub text: String,
+    /// What to do about it.
+    pub help: &'static str,
 }
 
 pub fn differences(wanted: &Wanted, identity: &PublicIdentity) -> Vec<Difference> {
     let users = wanted.users.iter().filter_map(|(user, (permissions, connections))| {
-        user_difference(user, identity.users.get(user), permissions, connections)
+        let difference = user_difference(user, identity.users.get(user), permissions, connections)?;
+        let lacks = !identity.users.contains_key(user) && user.made_on().is_some_and(|m| identity.enrolled.contains(m));
+        Some(if lacks { Difference { help: ENROL, ..difference } } else { difference })
     });
     let gone = identity.users.keys().filter(|user| !wanted.users.contains_key(user));
     let gone = gone.map(|user| different(format!("`{user}` is not declared any more")));
     let servers = wanted.servers.iter().filter_map(|(machine, names)| match identity.certificates.get(machine) {
-        None => Some(missing(format!("the server of `{machine}` has no certificate"))),
+        None => {
+            let help = if identity.enrolled.contains(machine) { ENROL } else { HELP };
+            Some(Difference { help, ..missing(format!("the server of `{machine}` has no certificate")) })
+        }
         Some(certificate) if certificate.names != *names => {
             Some(different(format!("the certificate of `{machine}` stands for other names")))
         }
@@ -92,9 +103,9 @@ fn user_difference(
 }
 
 fn missing(text: String) -> Difference {
-    Difference { severity: Severity::Error, text }
+    Difference { severity: Severity::Error, text, help: HELP }
 }
 
 fn different(text: String) -> Difference {
-    Difference { severity: Severity::Warning, text }
+    Difference { severity: Severity::Warning, text, help: HELP }
 }

@@ -2,6 +2,7 @@
 //!
 //! Refuses: key files, the clock, randomness. Signing takes a signer from outside; times are declared generations.
 
+pub mod enrol;
 pub mod jwt;
 pub mod permissions;
 pub mod public;

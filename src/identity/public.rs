@@ -50,6 +50,15 @@ impl UserId {
         }
     }
 
+    /// The machine on which the key may be made, because the machine itself uses it.
+    /// Persons keep their own; Leafwright's on the cluster is the operator's.
+    pub fn made_on(&self) -> Option<&MachineName> {
+        match self {
+            UserId::Leaf(machine) | UserId::LocalProvisioner(machine) | UserId::Service(machine, _) => Some(machine),
+            UserId::Person(..) | UserId::Provisioner | UserId::System => None,
+        }
+    }
+
     /// The inverse of the text form.
     pub fn parse(text: &str) -> Option<UserId> {
         match text {
@@ -97,6 +106,10 @@ pub struct PublicIdentity {
     pub ca: String,
     /// Of the servers that others connect to: the cluster's members.
     pub certificates: BTreeMap<MachineName, Certificate>,
+    /// Machines whose keys were made on them: their private halves are in no key store here.
+    pub enrolled: BTreeSet<MachineName>,
+    /// Keys of the cluster's users that others took the place of, with the generation: what was signed for them until then is void.
+    pub revoked: BTreeMap<NKeyPublic, u64>,
 }
 
 /// A server's certificate, signed by the domain CA.
@@ -107,6 +120,8 @@ pub struct Certificate {
     /// RFC 3339, UTC.
     pub not_after: String,
     pub pem: String,
+    /// PEM of the request that it was made from, where the key was made on the machine; it is renewed from this.
+    pub request: Option<String>,
 }
 
 #[cfg(test)]

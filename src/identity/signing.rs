@@ -33,6 +33,8 @@ pub struct Material {
     pub users: BTreeMap<UserId, NKeyPublic>,
     pub ca: String,
     pub certificates: BTreeMap<MachineName, Certificate>,
+    /// Machines whose keys were made on them.
+    pub enrolled: BTreeSet<MachineName>,
 }
 
 /// What was signed last.
@@ -94,8 +96,11 @@ fn with_generation(
     let operator = again(before.map(|b| b.operator.jwt.as_str()), &|generation| {
         jwt::operator(signers.operator, wanted.domain.as_str(), &system_key, generation)
     });
+    let revoked = revoked(wanted, &material.users, before, generation);
+    let none = BTreeMap::new();
     let account_of = |name: &str, key: &NKeyPublic, jetstream, old: Option<&str>| {
-        let claims = Account { name, key, jetstream, signing_keys: &[], default_permissions: Some(&NOTHING) };
+        let revoked = if *key == system_key { &none } else { &revoked };
+        let claims = Account { name, key, jetstream, signing_keys: &[], default_permissions: Some(&NOTHING), revoked };
         again(old, &|generation| jwt::account(signers.operator, claims, generation))
     };
     let account_key = signers.account.public();
@@ -115,7 +120,27 @@ fn with_generation(
         account: Signed { key: account_key, jwt: account_jwt },
         ca: material.ca,
         certificates: material.certificates,
+        enrolled: material.enrolled,
+        revoked,
     }
+}
+
+/// A key that another one took the place of opens nothing any more. What is still to be signed, for whomever, is of a
+/// later generation and so not concerned. Users of the system account are left out: they are Leafwright's own.
+fn revoked(
+    wanted: &Wanted,
+    users: &BTreeMap<UserId, NKeyPublic>,
+    before: Option<&PublicIdentity>,
+    generation: u64,
+) -> BTreeMap<NKeyPublic, u64> {
+    let Some(before) = before else { return BTreeMap::new() };
+    let replaced = before.users.iter().filter(|(user, old)| {
+        let lost = users.get(user) != Some(&old.key) && wanted.users.contains_key(user);
+        lost && user.issuer() == Some(Issuer::Account)
+    });
+    let mut revoked = before.revoked.clone();
+    revoked.extend(replaced.map(|(_, old)| (old.key.clone(), generation)));
+    revoked
 }
 
 /// A user without permissions of its own may do nothing, instead of everything.

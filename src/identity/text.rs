@@ -5,7 +5,7 @@ use super::jwt::{self, Claims, Fault};
 use super::public::{Certificate, Issuer, PublicIdentity, PublicUser, Signed, UserId};
 use crate::declare;
 use crate::diag::{Checked, Code, Diagnostic, Report, SourceId, Span, Spanned};
-use crate::name::NKeyPublic;
+use crate::name::{MachineName, NKeyPublic};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -31,6 +31,9 @@ pub fn files(identity: &PublicIdentity) -> BTreeMap<String, String> {
     }
     for (machine, certificate) in &identity.certificates {
         files.insert(format!("certificates/{machine}.pem"), certificate.pem.clone());
+        if let Some(request) = &certificate.request {
+            files.insert(request_path(machine), request.clone());
+        }
     }
     files
 }
@@ -39,21 +42,37 @@ fn jwt_path(user: &UserId) -> String {
     format!("{user}.jwt")
 }
 
+/// What a certificate is renewed from whose key was made on the machine.
+fn request_path(machine: &MachineName) -> String {
+    format!("requests/{machine}.pem")
+}
+
 fn line(text: &str) -> String {
     format!("{text}\n")
 }
 
 /// `identity.toml`. Every value is made of characters that TOML takes as they are.
 fn summary(identity: &PublicIdentity) -> String {
-    let PublicIdentity { generation, operator, system_account, account, users, certificates, ca: _ } = identity;
+    let PublicIdentity { generation, operator, system_account, account, users, certificates, .. } = identity;
     let mut text = format!(
         "# Written by `leafwright keys sign`: public keys only. The JWTs and certificates are beside this file.\n\
          generation = {generation}\n\
-         operator = \"{}\"\nsystem_account = \"{}\"\naccount = \"{}\"\n\n[users]\n",
+         operator = \"{}\"\nsystem_account = \"{}\"\naccount = \"{}\"\n",
         operator.key, system_account.key, account.key,
     );
+    if !identity.enrolled.is_empty() {
+        let names: Vec<String> = identity.enrolled.iter().map(|name| format!("\"{name}\"")).collect();
+        let _ = writeln!(text, "enrolled = [{}]", names.join(", "));
+    }
+    text += "\n[users]\n";
     for (user, public) in users {
         let _ = writeln!(text, "\"{user}\" = \"{}\"", public.key);
+    }
+    if !identity.revoked.is_empty() {
+        text += "\n[revoked]\n";
+    }
+    for (key, generation) in &identity.revoked {
+        let _ = writeln!(text, "{key} = {generation}");
     }
     for (machine, certificate) in certificates {
         let names: Vec<String> = certificate.names.iter().map(|name| format!("\"{name}\"")).collect();
@@ -98,6 +117,8 @@ impl Reader<'_> {
             users,
             ca: ca?,
             certificates,
+            enrolled: declared.enrolled.iter().map(|machine| machine.value.clone()).collect(),
+            revoked: declared.revoked.iter().map(|(key, until)| (key.clone(), until.value)).collect(),
         })
     }
 
@@ -114,7 +135,7 @@ impl Reader<'_> {
         users
     }
 
-    fn certificates(&mut self) -> BTreeMap<crate::name::MachineName, Certificate> {
+    fn certificates(&mut self) -> BTreeMap<MachineName, Certificate> {
         let declared = self.declared;
         let mut certificates = BTreeMap::new();
         for (machine, certificate) in &declared.certificates {
@@ -123,7 +144,8 @@ impl Reader<'_> {
             };
             let names = certificate.names.iter().map(|name| name.value.to_string()).collect();
             let not_after = certificate.not_after.value.to_string();
-            certificates.insert(machine.clone(), Certificate { names, not_after, pem: pem.to_owned() });
+            let request = declared.files.get(request_path(machine).as_str()).map(|(_, pem)| pem.to_string());
+            certificates.insert(machine.clone(), Certificate { names, not_after, pem: pem.to_owned(), request });
         }
         certificates
     }

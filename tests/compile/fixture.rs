@@ -349,7 +349,8 @@ pub fn identity(domain: &Domain) -> PublicIdentity {
     use nkeys::KeyPairType::{Account, Operator, User};
     let signed = |kind, purpose: &str| Signed { key: key(kind, purpose), jwt: format!("jwt.of.{purpose}") };
     let users = leafwright::compile::permissions(domain).into_keys().map(|user| {
-        let public = PublicUser { key: key(User, &user.to_string()), jwt: None };
+        let jwt = user.issuer().map(|_| format!("jwt.of.{user}"));
+        let public = PublicUser { key: key(User, &user.to_string()), jwt };
         (user, public)
     });
     PublicIdentity {
@@ -360,5 +361,7 @@ pub fn identity(domain: &Domain) -> PublicIdentity {
         users: users.collect(),
         ca: "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".to_owned(),
         certificates: BTreeMap::new(),
+        enrolled: Default::default(),
+        revoked: BTreeMap::new(),
     }
 }

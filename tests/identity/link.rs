@@ -2,8 +2,8 @@
 //! Every line is necessary (without it something fails), and every attack fails.
 
 mod attacks;
-mod layout;
-mod raw;
+pub mod layout;
+pub mod raw;
 
 use layout::Function::{self, Answer, Ask, Check, Mirror, Pull, Source};
 use layout::Layout;

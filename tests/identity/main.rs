@@ -5,6 +5,8 @@
 #[path = "../common/ports.rs"]
 #[expect(dead_code, reason = "one at a time is enough here")]
 mod ports;
+mod enrol;
+mod forged;
 mod servers;
 mod store;
 mod tokens;

@@ -9,7 +9,7 @@ use leafwright::host::provision;
 use leafwright::identity::jwt::{self, Account, JetStream, User};
 use leafwright::identity::{Permissions, PublicIdentity, UserId};
 use leafwright::name::MachineName;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use time::OffsetDateTime;
 
 struct Domain {
@@ -113,8 +113,14 @@ async fn an_account_of_a_foreign_operator_opens_nothing() {
     let foreign_dir = tempfile::tempdir().unwrap();
     let foreign = KeyStore::create(&foreign_dir.path().join("keys")).unwrap().nkey_or_new(&KeyId::Operator).unwrap();
     let key = &domain.identity.account.key;
-    let claims =
-        Account { name: "MEADOW", key, jetstream: JetStream::Unlimited, signing_keys: &[], default_permissions: None };
+    let claims = Account {
+        name: "MEADOW",
+        key,
+        jetstream: JetStream::Unlimited,
+        signing_keys: &[],
+        default_permissions: None,
+        revoked: &BTreeMap::new(),
+    };
     let mut identity = domain.identity.clone();
     identity.account.jwt = jwt::account(&foreign, claims, 1);
     let ours = jwt::read_account_of(&domain.identity.operator.key, &identity.account.jwt, key);

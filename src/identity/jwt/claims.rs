@@ -6,6 +6,7 @@ use super::{Account, JetStream, User};
 use crate::identity::permissions::{ConnectionType, Permissions, Rules};
 use crate::name::NKeyPublic;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The only version of claims that nats-server 2 reads.
 pub const VERSION: u32 = 2;
@@ -71,6 +72,8 @@ pub struct AccountBody {
     pub limits: AccountLimits,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signing_keys: Vec<NKeyPublic>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub revocations: BTreeMap<NKeyPublic, u64>,
     #[serde(default)]
     pub default_permissions: PermissionsBody,
     #[serde(rename = "type")]
@@ -83,6 +86,7 @@ impl AccountBody {
         Self {
             limits: AccountLimits::new(account.jetstream),
             signing_keys: account.signing_keys.to_vec(),
+            revocations: account.revoked.clone(),
             default_permissions: account.default_permissions.map(PermissionsBody::of).unwrap_or_default(),
             kind: "account".to_owned(),
             version: VERSION,

@@ -14,7 +14,7 @@ use claims::{AccountBody, Envelope, OperatorBody, UserBody};
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use serde::Serialize;
 use sha2::{Digest, Sha512_256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Holds a private key somewhere and signs with it. Ed25519, 64 bytes.
 pub trait Signer {
@@ -39,6 +39,8 @@ pub struct Account<'a> {
     pub signing_keys: &'a [NKeyPublic],
     /// What a user gets whose own JWT says nothing. `None` leaves nats-server's default, which is everything.
     pub default_permissions: Option<&'a Permissions>,
+    /// Keys of users whose JWTs count no more if their `iat` is at most this.
+    pub revoked: &'a BTreeMap<NKeyPublic, u64>,
 }
 
 /// A user, spoken for by its account.

@@ -48,6 +48,7 @@ fn account_token(operator: &Key, about: &NKeyPublic, signing_keys: &[NKeyPublic]
         jetstream: JetStream::Unlimited,
         signing_keys,
         default_permissions: None,
+        revoked: &BTreeMap::new(),
     };
     account(operator, claims, 7)
 }

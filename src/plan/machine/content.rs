@@ -50,6 +50,7 @@ pub fn destination(kind: ArtefactKind, path: &str) -> Option<String> {
         | ArtefactKind::Environment
         | ArtefactKind::File
         | ArtefactKind::Certificate
-        | ArtefactKind::AccountJwt => Some(format!("/{path}")),
+        | ArtefactKind::AccountJwt
+        | ArtefactKind::UserJwt => Some(format!("/{path}")),
     }
 }

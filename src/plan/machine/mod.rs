@@ -6,6 +6,7 @@
 pub mod content;
 pub mod gates;
 pub mod model;
+pub mod secrets;
 
 pub use content::{Content, Placed};
 pub use model::{Act, MachinePlan, MachineStep, Observation, SeenFile, SeenUnit, Why};
