@@ -20,6 +20,8 @@ pub mod seed;
 pub mod verify;
 #[cfg(feature = "world")]
 pub mod foreground;
+#[cfg(feature = "world")]
+pub mod machine;
 pub mod cli;
 
 use compile::Compiled;

@@ -2,6 +2,8 @@
 //!
 //! Refuses: decisions about the domain; a verb calls the floors in order and prints what they say.
 
+#[cfg(feature = "world")]
+mod apply;
 mod build;
 mod check;
 #[cfg(feature = "world")]
@@ -15,7 +17,11 @@ pub mod explain_option;
 #[cfg(feature = "world")]
 mod keys;
 #[cfg(feature = "world")]
+mod machine;
+#[cfg(feature = "world")]
 mod send;
+#[cfg(feature = "world")]
+mod status;
 mod talk;
 #[cfg(feature = "world")]
 mod tap;
@@ -68,6 +74,15 @@ enum Verb {
     #[cfg(feature = "world")]
     Up(up::Args),
     #[cfg(feature = "world")]
+    Apply(apply::Args),
+    #[cfg(feature = "world")]
+    Rollback(apply::RollbackArgs),
+    #[cfg(feature = "world")]
+    Status(status::Args),
+    #[cfg(feature = "world")]
+    #[command(hide = true)]
+    Machine(machine::Args),
+    #[cfg(feature = "world")]
     Verify(verify::Args),
     #[cfg(feature = "world")]
     Keys(keys::Args),
@@ -115,6 +130,14 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Plan(args) => plan::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]
         Verb::Up(args) => up::run(args, &find_root(cli)?),
+        #[cfg(feature = "world")]
+        Verb::Apply(args) => apply::run(args, &find_root(cli)?),
+        #[cfg(feature = "world")]
+        Verb::Rollback(args) => apply::rollback(args),
+        #[cfg(feature = "world")]
+        Verb::Status(args) => status::run(args),
+        #[cfg(feature = "world")]
+        Verb::Machine(args) => machine::run(args),
         #[cfg(feature = "world")]
         Verb::Verify(args) => verify::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]

@@ -63,7 +63,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    fn unsound(report: Report, sources: &Sources) -> Self {
+    pub(crate) fn unsound(report: Report, sources: &Sources) -> Self {
         let mut copy = Sources::default();
         for id in sources.ids() {
             copy.add(sources.path(id), sources.text(id));

@@ -10,6 +10,7 @@ pub mod door;
 #[cfg(feature = "world")]
 pub mod door_fake;
 pub mod disk;
+#[cfg(feature = "world")]
 pub mod credentials;
 #[cfg(feature = "world")]
 pub mod enrolment;

@@ -2,27 +2,31 @@
 //!
 //! Refuses: starting a second one beside the first, and doing anything that the plan did not say.
 
-use super::objects::OwnObjects;
 use super::precheck;
 use super::recover::recover;
 use super::{Prepared, generation};
-use crate::apply::machine::{self, Change, Failure, Generation, Progress};
+use crate::apply::machine::{self, Change, Generation, Progress};
 use crate::compile;
-use crate::host::door::{Door as _, Mode};
+use crate::host::closure;
+use crate::host::door::Door as _;
+use crate::host::link::OverLink;
+use crate::host::machine::boot_units::{self, Installed};
+use crate::host::machine::generations::{self, Draft};
 use crate::host::machine::lock::Lock;
 use crate::host::machine::real::{Boot, Manager, Real};
-use crate::host::machine::register::{self, Register};
-use crate::host::machine::{Home, boot_units, generations, go_on, store};
-use crate::host::nats_link::OverLink;
+use crate::host::machine::register::{self, Mode, Register};
+use crate::host::machine::{Home, go_on, store};
 use crate::host::systemd::Systemd;
 use crate::plan::Plan;
-use crate::plan::machine::gates::{self, HasLink};
-use crate::plan::machine::{Content, MachinePlan, between, paths_and_units};
-use crate::resolve::Part;
-use anyhow::{Context as _, Result};
+use crate::plan::machine::{Content, MachinePlan, between, gates, paths_and_units, render};
+use anyhow::{Context as _, Result, bail};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+/// How long a nats-server that runs may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// How an apply is to go.
 #[derive(Clone, Debug)]
@@ -75,28 +79,23 @@ struct Found {
     objects: Option<Plan>,
 }
 
+type OwnDoor<'a> = Real<'a, OverLink>;
+
 pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut dyn Talk) -> Result<Outcome> {
     let machine = prepared.machine.name.as_str();
     let lock = home.lock(&format!("apply of {machine}"))?;
-    let mut register = register::open(home, machine)?;
-    if register.pending.is_some() && order.asked == Asked::All {
-        let returned = recover(home, &lock, register, "its apply ended before it was committed").await?;
-        returned.into_iter().for_each(|returned| talk.say(&returned.to_string()));
-        register = register::open(home, machine)?;
-    }
-    let systemd = Systemd::connect().await?;
+    let register = recovered(home, &lock, machine, order, talk).await?;
     let mut door = Real {
         home,
         lock: &lock,
         register,
-        systemd,
+        systemd: Systemd::connect().await?,
         manager: Manager::Runs,
         boot: Boot::this()?,
-        monitor: prepared.desired.servers.values().next().map(|server| server.monitor),
-        link: OverLink::of(prepared.link_parts()),
+        monitor: prepared.monitor(),
+        link: prepared.link()?,
     };
-    let mut objects = prepared.objects(home);
-    let found = find(home, prepared, &mut door, &objects).await?;
+    let found = find(home, prepared, &mut door).await?;
     let active = door.register.active_generation();
     let more = found.objects.as_ref().is_some_and(|plan| !plan.is_empty());
     let same = found.old.as_ref().is_some_and(|old| old.content.digest == found.new.digest);
@@ -104,6 +103,9 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
         return Ok(Outcome::NothingToDo { generation });
     }
     talk.plan(&found.plan, found.objects.as_ref());
+    if let Some(refused) = found.plan.refused().next() {
+        bail!("nothing was done, because {}", render::sentence(refused));
+    }
     if order.asked == Asked::Plan {
         return Ok(Outcome::Planned(Box::new(found.plan)));
     }
@@ -114,16 +116,69 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     if !talk.agree()? {
         return Ok(Outcome::NotAgreed);
     }
-    prepared.place_credentials(home)?;
-    let number = if same { active.context("nothing is active")? } else { store_it(home, &lock, prepared, order, &mut door.register)? };
-    boot_units::install(home, &mut door.systemd).await?;
+    let number = match active.filter(|_| same) {
+        Some(active) => active,
+        None => stored(home, &lock, prepared, order, &mut door.register)?,
+    };
+    carry_out(prepared, order, found, number, &mut door, talk).await
+}
+
+/// The register, after whatever an earlier apply left behind is put right.
+async fn recovered(home: &Home, lock: &Lock, machine: &str, order: &Order, talk: &mut dyn Talk) -> Result<Register> {
+    let register = register::open(home, machine)?;
+    if register.pending.is_none() || order.asked != Asked::All {
+        return Ok(register);
+    }
+    let returned = recover(home, lock, register, "its apply ended before it was committed").await?;
+    returned.into_iter().for_each(|returned| talk.say(&returned.to_string()));
+    register::open(home, machine)
+}
+
+async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>) -> Result<Found> {
+    let new = Content::of(&prepared.closure)?;
+    let old = door.register.active_generation().map(|active| generation(home, active)).transpose()?;
+    let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new);
+    let seen = door.observe(&paths, &units).await?;
+    let plan = between(old.as_ref().map(|old| &old.content), &new, &seen);
+    // A server that does not run has nothing that could be compared; the apply will.
+    let runs = seen.server_digest.is_some();
+    let objects = if runs { prepared.objects(home).plan(ANSWER).await? } else { None };
+    Ok(Found { old, new, plan, objects })
+}
+
+/// The closure in the store, and a generation that names it.
+fn stored(home: &Home, lock: &Lock, prepared: &Prepared, order: &Order, register: &mut Register) -> Result<u64> {
+    let manifest = compile::manifest(&prepared.closure, &prepared.sources);
+    store::import(home, lock, &prepared.closure, &manifest, &mut go_on)?;
+    let draft = Draft {
+        closure: closure::directory_name(&prepared.closure),
+        created: OffsetDateTime::now_utc().format(&Rfc3339).context("there is no time")?,
+        person: prepared.machine.person.to_string(),
+        mode: order.mode,
+    };
+    Ok(generations::create(home, lock, register, draft)?.number)
+}
+
+async fn carry_out(
+    prepared: &Prepared,
+    order: &Order,
+    found: Found,
+    number: u64,
+    door: &mut OwnDoor<'_>,
+    talk: &mut dyn Talk,
+) -> Result<Outcome> {
+    let home = door.home;
+    let program = std::env::current_exe().context("cannot tell which program this is")?;
+    if boot_units::install(home, door.lock, &program)? == Installed::Anew {
+        door.systemd.daemon_reload().await?;
+    }
     if order.mode == Mode::Boot {
         door.register.stage(number)?;
-        register::write(home, &lock, &door.register)?;
+        register::write(home, door.lock, &door.register)?;
         return Ok(Outcome::Staged { generation: number });
     }
     let new = Generation { number, content: found.new };
-    let gates = prepared.gates(&new.content).await?;
+    let gates = gates::of(&new.content, prepared.has_link(), &BTreeMap::new());
     let change = Change {
         plan: &found.plan,
         old: found.old.as_ref(),
@@ -133,6 +188,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
         within: order.within,
         steady: order.steady,
     };
-    let done = machine::activate(&mut door, &mut objects, &change, &mut |progress| talk.progress(progress)).await?;
+    let mut objects = prepared.objects(home);
+    let done = machine::activate(door, &mut objects, &change, &mut |progress| talk.progress(progress)).await?;
     Ok(Outcome::Applied { generation: number, steps: done.steps, mode: order.mode })
 }

@@ -2,15 +2,21 @@
 //!
 //! Refuses: touching the machine.
 
+use super::objects::OwnObjects;
 use crate::compile::{Closure, Desired};
 use crate::diag::{Checked, Report, Sources};
 use crate::foreground::Fault;
-use crate::host::keys::KeyStore;
-use crate::identity::PublicIdentity;
+use crate::host::keys::{KeyId, KeyStore};
+use crate::host::link::{Login, OverLink};
+use crate::host::machine::Home;
+use crate::identity::UserId;
 use crate::load;
 use crate::name::MachineName;
-use crate::resolve::{Domain, Machine};
-use std::path::Path;
+use crate::plan::machine::gates::HasLink;
+use crate::resolve::{Domain, Machine, Part};
+use anyhow::Result as AnyResult;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// One machine of a domain that was judged and compiled.
@@ -21,11 +27,11 @@ pub struct Prepared {
     pub domain: Domain,
     pub machine: Arc<Machine>,
     pub closure: Closure,
-    pub identity: PublicIdentity,
     /// Of this machine alone.
     pub desired: Desired,
-    /// The machine's own keys.
+    /// The machine's own keys, and where they lie.
     pub keys: Option<KeyStore>,
+    pub key_store: PathBuf,
 }
 
 /// Reads, judges and compiles the domain; `keys` is where this machine's own keys lie.
@@ -34,13 +40,8 @@ pub fn prepare(root: &Path, name: &str, keys: &Path) -> Result<Prepared, Fault> 
     let Checked { value, report } = crate::judge(&sources);
     let Some(judged) = value.filter(|_| !report.has_errors()) else { return Err(Fault::unsound(report, &sources)) };
     let machine = find(&judged.domain, name)?;
-    let built = crate::identity_of(&judged);
+    let Checked { value, report: more } = crate::build(&judged);
     let mut report = report;
-    report.absorb(built.report);
-    let Some(identity) = built.value.filter(|_| !report.has_errors()) else {
-        return Err(Fault::unsound(report, &sources));
-    };
-    let Checked { value, report: more } = crate::build_for(&judged.domain, &identity);
     report.absorb(more);
     let Some(mut compiled) = value.filter(|_| !report.has_errors()) else { return Err(Fault::unsound(report, &sources)) };
     let closure = compiled.machines.remove(&machine.name);
@@ -48,8 +49,10 @@ pub fn prepare(root: &Path, name: &str, keys: &Path) -> Result<Prepared, Fault> 
     let mut desired = compiled.desired;
     desired.servers.retain(|server, _| *server == machine.name);
     desired.cluster = None;
+    let key_store = keys.to_owned();
     let keys = if keys.is_dir() { Some(KeyStore::open(keys)?) } else { None };
-    Ok(Prepared { sources, report: report.sorted(), domain: judged.domain, machine, closure, identity, desired, keys })
+    let (domain, report) = (judged.domain, report.sorted());
+    Ok(Prepared { sources, report, domain, machine, closure, desired, keys, key_store })
 }
 
 fn find(domain: &Domain, name: &str) -> Result<Arc<Machine>, Fault> {
@@ -59,4 +62,43 @@ fn find(domain: &Domain, name: &str) -> Result<Arc<Machine>, Fault> {
         let known: Vec<&str> = domain.machines.iter().map(|machine| machine.name.as_str()).collect();
         Fault::Usage(format!("there is no machine {name}; there are {}", known.join(", ")))
     })
+}
+
+impl Prepared {
+    /// Streams, consumers and events of this machine.
+    pub fn objects(&self, home: &Home) -> OwnObjects<'_> {
+        OwnObjects {
+            machine: &self.machine.name,
+            desired: &self.desired,
+            sources: &self.sources,
+            keys: self.keys.as_ref(),
+            journal: home.state().join("journal.jsonl"),
+        }
+    }
+
+    /// How the domain is asked over the link; nothing where there is no link, or no key to ask with.
+    pub fn link(&self) -> AnyResult<OverLink> {
+        let server = self.desired.servers.get(&self.machine.name);
+        let (Some(server), Some(cluster), Part::Leaf) = (server, &self.domain.cluster, &self.machine.part) else {
+            return Ok(OverLink::new(None));
+        };
+        let user = KeyId::User(UserId::LocalProvisioner(self.machine.name.clone()));
+        let key = match &self.keys {
+            Some(keys) => keys.nkey(&user)?,
+            None => None,
+        };
+        let Some(key) = key else { return Ok(OverLink::new(None)) };
+        let (machine, listen, hub) = (self.machine.name.clone(), server.listen, cluster.name.to_string());
+        Ok(OverLink::new(Some(Login { machine, listen, seed: key.seed()?, hub })))
+    }
+
+    /// Is there a link to the domain that can be proved?
+    pub fn has_link(&self) -> HasLink {
+        let leaf = self.machine.part == Part::Leaf && self.domain.cluster.is_some();
+        if leaf { HasLink::Yes } else { HasLink::No }
+    }
+
+    pub fn monitor(&self) -> Option<SocketAddr> {
+        self.desired.servers.get(&self.machine.name).map(|server| server.monitor)
+    }
 }

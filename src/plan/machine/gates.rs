@@ -3,6 +3,7 @@
 //! Refuses: probing. Whoever looks says what it saw; here is what must be looked at, and what that means.
 
 use super::content::Content;
+use super::server_digest;
 use super::unit_effects::wanted_units;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,0 +1,187 @@
+//! `apply`, `rollback`: this machine becomes what is declared, or what it was.
+
+use super::{Exit, WrongUsage, talk};
+use crate::apply::machine::Progress;
+use crate::foreground::Fault;
+use crate::host::machine::register::Mode;
+use crate::host::machine::{Home, STATE};
+use crate::machine::{self, Asked, Order, Outcome, Talk};
+use crate::plan::machine::{MachinePlan, render};
+use crate::plan::{self, Plan};
+use anyhow::{Context as _, Result};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Make this machine what is declared: show the plan, ask, apply, prove, commit; go back by itself where it does not hold
+///
+/// Runs on the machine itself, as root. A watchdog goes back when this dies before the commit, and so does a reboot.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which machine of the domain this is
+    #[arg(value_name = "MACHINE")]
+    machine: String,
+    #[command(flatten)]
+    how: How,
+    /// As far as the pre-checks, and touch nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// The machine's own keys [default: keys in the state directory]
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+}
+
+/// Go back to a generation: its files and units; streams, events and keys stay as they are
+#[derive(clap::Args)]
+pub struct RollbackArgs {
+    /// The generation [default: the one that the active one came from]
+    #[arg(value_name = "N")]
+    generation: Option<u64>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// What both have.
+#[derive(clap::Args)]
+struct How {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// How long it lasts: `persist`; `test` is gone after a reboot; `boot` begins with the next one
+    #[arg(long, value_name = "MODE", default_value = "persist", value_parser = mode)]
+    mode: Mode,
+    /// Seconds until everything must hold
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    within: u64,
+    /// Seconds for which what was started must stay up before the commit
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    steady: u64,
+    /// Where generations are kept
+    #[arg(long, value_name = "DIR", default_value = STATE)]
+    state: PathBuf,
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    match text {
+        "persist" => Ok(Mode::Persist),
+        "test" => Ok(Mode::Test),
+        "boot" => Ok(Mode::Boot),
+        _ => Err("one of persist, test, boot".to_owned()),
+    }
+}
+
+impl How {
+    fn order(&self, asked: Asked) -> Order {
+        let (within, steady) = (Duration::from_secs(self.within), Duration::from_secs(self.steady));
+        Order { mode: self.mode, asked, within, steady }
+    }
+
+    fn home(&self) -> Result<Home> {
+        Home::new(&self.state, None)
+    }
+
+    fn voice(&self) -> Voice {
+        Voice { agreed: self.yes, waiting: None }
+    }
+}
+
+pub fn run(args: &Args, root: &Path) -> Result<Exit> {
+    let began = Instant::now();
+    let home = args.how.home()?;
+    let keys = args.keys.clone().unwrap_or_else(|| args.how.state.join("keys"));
+    let prepared = match machine::prepare(root, &args.machine, &keys) {
+        Ok(prepared) => prepared,
+        Err(Fault::Usage(text)) => return Err(WrongUsage(text).into()),
+        Err(Fault::Unsound { report, sources }) => return Ok(talk::judge(&report, &sources)),
+        Err(Fault::World(error)) => return Err(error),
+    };
+    talk::judge(&prepared.report, &prepared.sources);
+    let asked = if args.dry_run { Asked::DryRun } else { Asked::All };
+    let order = args.how.order(asked);
+    let outcome = block_on(machine::apply(&home, &prepared, &order, &mut args.how.voice()))?;
+    tell(outcome, began)
+}
+
+pub fn rollback(args: &RollbackArgs) -> Result<Exit> {
+    let began = Instant::now();
+    let home = args.how.home()?;
+    let order = args.how.order(Asked::All);
+    let outcome = block_on(machine::rollback(&home, args.generation, &order, &mut args.how.voice()))?;
+    tell(outcome, began)
+}
+
+/// One thread is enough for one machine, and starts faster than several.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(work)
+}
+
+fn tell(outcome: Outcome, began: Instant) -> Result<Exit> {
+    let time = began.elapsed().as_secs_f64();
+    match outcome {
+        Outcome::NothingToDo { generation } => talk::say(&format!("nothing to do: this machine is generation {generation}")),
+        Outcome::Planned(_) => talk::say("nothing was done"),
+        Outcome::NotAgreed => talk::say("nothing was done, as you said"),
+        Outcome::Staged { generation } => talk::say(&format!("generation {generation} begins with the next boot")),
+        Outcome::Applied { generation, steps, mode } => {
+            let lasts = if mode == Mode::Test { ", until the next boot" } else { "" };
+            talk::say(&format!("generation {generation}: {steps} steps in {time:.1} s{lasts}"));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// What is said on stderr while it works.
+struct Voice {
+    agreed: bool,
+    /// The gate that was last waited for, so that each is told once.
+    waiting: Option<String>,
+}
+
+impl Talk for Voice {
+    fn say(&mut self, line: &str) {
+        talk::say(line);
+    }
+
+    fn plan(&mut self, plan: &MachinePlan, objects: Option<&Plan>) {
+        talk::say(render::human(plan).trim_end());
+        if let Some(objects) = objects.filter(|objects| !objects.is_empty()) {
+            talk::say(plan::render::human(objects).trim_end());
+        }
+    }
+
+    fn agree(&mut self) -> Result<bool> {
+        if self.agreed {
+            return Ok(true);
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(WrongUsage("nobody is there to be asked; say --yes".to_owned()).into());
+        }
+        let mut stderr = std::io::stderr().lock();
+        let asked = write!(stderr, "do it? [y/N] ").and_then(|()| stderr.flush());
+        asked.context("cannot ask")?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).context("cannot hear the answer")?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    fn progress(&mut self, progress: Progress<'_>) {
+        match progress {
+            Progress::Step { number, of, step } => {
+                talk::say(&format!("  {number:>3} of {of}  {}", render::sentence(step)));
+            }
+            Progress::Objects { steps: 0 } => {}
+            Progress::Objects { steps } => talk::say(&format!("  streams and events: {steps} steps")),
+            Progress::Waiting { gate, what } => {
+                let name = gate.name();
+                if self.waiting.as_ref() != Some(&name) {
+                    talk::say(&format!("  waiting until {name}: {what}"));
+                    self.waiting = Some(name);
+                }
+            }
+            Progress::Committed => talk::say("  committed"),
+            Progress::GoingBack { reason } => talk::say(&format!("going back: {reason}")),
+        }
+    }
+}
+
