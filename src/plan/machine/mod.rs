@@ -3,8 +3,22 @@
 //!
 //! Refuses: I/O, and knowing how a closure came about: one that was just compiled and one from the store are the same.
 
+mod between;
 pub mod content;
+pub mod enablement;
 pub mod model;
+pub mod render;
+pub mod unit_effects;
 
-pub use content::{Content, Placed};
-pub use model::{Act, MachinePlan, MachineStep, Observation, SeenFile, SeenUnit, Why};
+mod files;
+mod graph;
+mod lay_out;
+mod read_unit;
+mod server;
+mod units;
+
+pub use between::between;
+pub use content::{Content, Placed, Unreadable};
+pub use model::{Act, FORMAT, FieldEffect, MachinePlan, MachineStep, Observation, SeenFile, SeenUnit, Why};
+pub use read_unit::read_unit;
+pub use server::digest as server_digest;
