@@ -71,14 +71,29 @@ pub fn key(path: &str) -> Option<&'static Key> {
     }
 }
 
-/// What turning the configuration `old` into `new` asks for. One change that cannot be reloaded makes nats-server refuse the whole reload.
-pub fn effect_between(old: &Value, new: &Value) -> Effect {
-    let mut changes = vec![];
-    changed(old, new, "", &mut changes);
-    changes.into_iter().max().unwrap_or(Effect::None)
+/// A key that is not what it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyChange {
+    /// A JSON pointer, places in lists and all: `/leafnodes/remotes/0/urls`.
+    pub pointer: String,
+    pub from: Value,
+    pub to: Value,
+    pub effect: Effect,
 }
 
-fn changed(old: &Value, new: &Value, path: &str, changes: &mut Vec<Effect>) {
+/// What turning the configuration `old` into `new` asks for. One change that cannot be reloaded makes nats-server refuse the whole reload.
+pub fn effect_between(old: &Value, new: &Value) -> Effect {
+    changes_between(old, new).into_iter().map(|change| change.effect).max().unwrap_or(Effect::None)
+}
+
+/// Every key that differs, with what it asks for; in the order of keys.
+pub fn changes_between(old: &Value, new: &Value) -> Vec<KeyChange> {
+    let mut changes = vec![];
+    changed((old, new), "", "", &mut changes);
+    changes
+}
+
+fn changed((old, new): (&Value, &Value), path: &str, pointer: &str, changes: &mut Vec<KeyChange>) {
     if old == new {
         return;
     }
@@ -87,15 +102,23 @@ fn changed(old: &Value, new: &Value, path: &str, changes: &mut Vec<Effect>) {
             let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
             for key in keys {
                 let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                let null = &Value::Null;
-                changed(old.get(key).unwrap_or(null), new.get(key).unwrap_or(null), &below, changes);
+                let pointer = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+                let of = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
+                changed((&of(old), &of(new)), &below, &pointer, changes);
             }
         }
         // A link that was changed in place, not one that came or went.
         (Value::Array(old), Value::Array(new)) if old.len() == new.len() && new.iter().all(Value::is_object) => {
-            old.iter().zip(new).for_each(|(old, new)| changed(old, new, path, changes));
+            for (at, pair) in old.iter().zip(new).enumerate() {
+                changed(pair, path, &format!("{pointer}/{at}"), changes);
+            }
         }
-        _ => changes.push(single(path, old, new)),
+        _ => changes.push(KeyChange {
+            pointer: pointer.to_owned(),
+            from: old.clone(),
+            to: new.clone(),
+            effect: single(path, old, new),
+        }),
     }
 }
 
@@ -176,6 +199,15 @@ mod tests {
         ] {
             assert_eq!(with(pointer, value.clone()), effect, "{pointer} becomes {value}");
         }
+    }
+
+    #[test]
+    fn a_change_says_where_it_is() {
+        let old = json!({"a/b": 1, "leafnodes": {"remotes": [{"urls": ["x"]}, {"urls": ["y"]}]}});
+        let new = json!({"leafnodes": {"remotes": [{"urls": ["x"]}, {"urls": ["z"]}]}});
+        let pointers: Vec<_> = changes_between(&old, &new).into_iter().map(|change| change.pointer).collect();
+        assert_eq!(pointers, ["/a~1b", "/leafnodes/remotes/1/urls"]);
+        assert!(changes_between(&new, &new).is_empty());
     }
 
     #[test]

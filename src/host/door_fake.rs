@@ -118,7 +118,7 @@ impl FakeMachine {
 
     /// Units that some generation wants and whose file is loaded.
     fn running_wanted(&self) -> Vec<String> {
-        let all = self.generations.values().flat_map(crate::plan::machine::unit_effects::wanted_units);
+        let all = self.generations.values().flat_map(Content::steady);
         let wanted: BTreeSet<String> = all.collect();
         wanted.into_iter().filter(|unit| self.loaded.contains_key(&file_of(unit))).collect()
     }

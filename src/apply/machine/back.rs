@@ -74,8 +74,7 @@ pub async fn go_back<D: Door>(
 }
 
 async fn failing_gates<D: Door>(door: &mut D, old: &Generation) -> Vec<(Gate, String)> {
-    let units = crate::plan::machine::unit_effects::wanted_units(&old.content);
-    let wanted: Vec<Gate> = units.into_iter().map(|unit| Gate::Unit { unit }).collect();
+    let wanted: Vec<Gate> = old.content.steady().into_iter().map(|unit| Gate::Unit { unit }).collect();
     let seen = gates::look(door, &wanted).await;
     seen.into_iter()
         .filter_map(|(gate, seen)| if let Seen::Fails { what } = seen { Some((gate, what)) } else { None })

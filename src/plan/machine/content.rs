@@ -1,11 +1,23 @@
 //! What a closure puts on a machine: files at absolute paths, units as typed models, the server's configuration.
 //!
-//! Refuses: what is data for the planner alone (streams, permissions, events); it is not placed.
+//! Refuses: what is data for the planner alone (streams, permissions, events); it is not placed. And a manifest that it cannot
+//! read whole: of another format, with a kind of artefact that nobody knows, without a text that it needs.
 
-use crate::compile::artefact::{ArtefactKind, Effect};
+use super::enablement;
+use super::graph::{self, Graph};
+use super::read_unit::read_unit;
+use crate::compile::artefact::{ArtefactKind, Closure, Effect};
+use crate::plan::model::hex;
 use crate::resolve::Unit;
+use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where units of ours lie on a machine.
+pub const UNITS: &str = "/etc/systemd/system/";
+
+/// The format of `manifest.json` that is read.
+const FORMAT: u64 = 1;
 
 /// The content of one closure, typed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,7 +28,7 @@ pub struct Content {
     pub digest: String,
     /// By absolute path on the machine.
     pub files: BTreeMap<String, Placed>,
-    /// Units by name, as they are printed.
+    /// Units by name, as they are printed; templates as `name@.service`.
     pub units: BTreeMap<String, Unit>,
     /// nats-server's configuration; null where there is none.
     pub server: Value,
@@ -33,6 +45,130 @@ pub struct Placed {
     pub digest: String,
     /// What its change asks for at most.
     pub effect: Effect,
+}
+
+/// Why a closure cannot be read: a lowercase phrase, and a way out where there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable(pub String);
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// `manifest.json`, as far as the planner needs it; origins are for people.
+#[derive(Deserialize)]
+struct Manifest {
+    name: String,
+    digest: String,
+    artefacts: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    kind: ArtefactKind,
+    path: String,
+    /// Octal.
+    mode: String,
+    digest: String,
+    effect: Effect,
+}
+
+impl Content {
+    /// The content of a closure that was just compiled.
+    pub fn of(closure: &Closure) -> Result<Self, Unreadable> {
+        let mut content = Self::named(&closure.name, &closure.digest);
+        for artefact in &closure.artefacts {
+            let placed = Placed {
+                kind: artefact.kind,
+                from: artefact.path.clone(),
+                mode: artefact.mode,
+                digest: hex(&artefact.bytes),
+                effect: artefact.effect,
+            };
+            content.put(placed, || std::str::from_utf8(&artefact.bytes).ok().map(str::to_owned))?;
+        }
+        Ok(content)
+    }
+
+    /// The content of a closure from the store: its `manifest.json`, and `text_of` for the texts that have a meaning here
+    /// (units and nats-server's configuration), by their path below the closure.
+    pub fn read(manifest: &str, text_of: impl Fn(&str) -> Option<String>) -> Result<Self, Unreadable> {
+        let refuse = |fault: serde_json::Error| Unreadable(format!("the manifest cannot be read: {fault}"));
+        let value: Value = serde_json::from_str(manifest).map_err(refuse)?;
+        match value.get("format").and_then(Value::as_u64) {
+            Some(FORMAT) => {}
+            Some(newer) if newer > FORMAT => {
+                return Err(Unreadable(format!(
+                    "the manifest has format {newer}, and this program knows {FORMAT}\n  help: use the leafwright that wrote it, or a later one"
+                )));
+            }
+            _ => return Err(Unreadable("the manifest says no format".to_owned())),
+        }
+        let manifest = Manifest::deserialize(value).map_err(refuse)?;
+        let mut content = Self::named(&manifest.name, &manifest.digest);
+        for row in manifest.artefacts {
+            let mode = u32::from_str_radix(&row.mode, 8)
+                .map_err(|_| Unreadable(format!("`{}` is not the mode of `{}`", row.mode, row.path)))?;
+            let path = row.path.clone();
+            let placed = Placed { kind: row.kind, from: row.path, mode, digest: row.digest, effect: row.effect };
+            content.put(placed, || text_of(&path))?;
+        }
+        Ok(content)
+    }
+
+    fn named(name: &str, digest: &str) -> Self {
+        Self { name: name.to_owned(), digest: digest.to_owned(), ..Self::default() }
+    }
+
+    fn put(&mut self, placed: Placed, text: impl Fn() -> Option<String>) -> Result<(), Unreadable> {
+        let Some(path) = destination(placed.kind, &placed.from) else { return Ok(()) };
+        let text = || text().ok_or_else(|| Unreadable(format!("the closure has no text at `{}`", placed.from)));
+        if let Some(unit) = unit_at(&path) {
+            self.units.insert(unit.to_owned(), read_unit(&text()?));
+        }
+        if placed.kind == ArtefactKind::NatsServerConfig {
+            self.server = serde_json::from_str(&text()?)
+                .map_err(|fault| Unreadable(format!("`{}` cannot be read: {fault}", placed.from)))?;
+        }
+        self.files.insert(path, placed);
+        Ok(())
+    }
+
+    /// The links that enable its units: path → what the link says.
+    pub fn links(&self) -> BTreeMap<String, String> {
+        enablement::of(self).links
+    }
+
+    /// Every path that it owns, files and links: what an observation must look at.
+    pub fn paths(&self) -> BTreeSet<String> {
+        self.files.keys().cloned().chain(self.links().into_keys()).collect()
+    }
+
+    /// The units that can be loaded: those with a file of their own, and the instances that something of ours wants.
+    /// Other instances of `templates` may run too; an observation has them all.
+    pub fn concrete(&self) -> BTreeSet<String> {
+        Graph::of(self, &BTreeSet::new()).units
+    }
+
+    /// The units that ought to be active and stay so: what is wanted on a booted machine and does not end by itself.
+    pub fn steady(&self) -> BTreeSet<String> {
+        let stays = |name: &String| self.definition(name).is_some_and(|unit| !super::units::ends_by_itself(unit));
+        Graph::of(self, &BTreeSet::new()).ought.into_iter().filter(stays).collect()
+    }
+
+    /// `todos@.service`
+    pub fn templates(&self) -> impl Iterator<Item = &String> {
+        self.units.keys().filter(|name| graph::is_template(name))
+    }
+
+    /// What a unit is by: its own file, or its template's.
+    pub fn definition(&self, name: &str) -> Option<&Unit> {
+        self.units.get(name).or_else(|| self.units.get(&graph::template_of(name)?))
+    }
 }
 
 /// Where an artefact goes; `None` for data that is not placed.
@@ -53,4 +189,16 @@ pub fn destination(kind: ArtefactKind, path: &str) -> Option<String> {
         | ArtefactKind::AccountJwt
         | ArtefactKind::UserJwt => Some(format!("/{path}")),
     }
+}
+
+/// The unit whose file lies at `path`: also one that `files.*` puts there.
+pub fn unit_at(path: &str) -> Option<&str> {
+    path.strip_prefix(UNITS).filter(|name| graph::is_unit(name))
+}
+
+/// The unit that a file below `<unit>.d/` adds to.
+pub fn dropped_into(path: &str) -> Option<&str> {
+    let (directory, file) = path.strip_prefix(UNITS)?.split_once('/')?;
+    let unit = directory.strip_suffix(".d")?;
+    (file.ends_with(".conf") && !file.contains('/') && graph::is_unit(unit)).then_some(unit)
 }

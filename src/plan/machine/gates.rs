@@ -4,7 +4,6 @@
 
 use super::content::Content;
 use super::server_digest;
-use super::unit_effects::wanted_units;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -51,7 +50,7 @@ pub fn of(
     link: HasLink,
     programs: &BTreeMap<String, Vec<String>>,
 ) -> Vec<Gate> {
-    let mut gates: Vec<Gate> = wanted_units(content).into_iter().map(|unit| Gate::Unit { unit }).collect();
+    let mut gates: Vec<Gate> = content.steady().into_iter().map(|unit| Gate::Unit { unit }).collect();
     gates.extend(digest.map(|digest| Gate::Server { digest: digest.to_owned() }));
     gates.extend((link == HasLink::Yes).then_some(Gate::Link));
     gates.extend(programs.iter().map(|(name, exec)| Gate::Program { name: name.clone(), exec: exec.clone() }));

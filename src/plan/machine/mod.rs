@@ -3,26 +3,24 @@
 //!
 //! Refuses: I/O, and knowing how a closure came about: one that was just compiled and one from the store are the same.
 
+mod between;
 pub mod content;
+pub mod enablement;
 pub mod gates;
 pub mod model;
+pub mod render;
 pub mod secrets;
+pub mod unit_effects;
 
-pub use content::{Content, Placed};
-pub use model::{Act, MachinePlan, MachineStep, Observation, SeenFile, SeenUnit, Why};
+mod files;
+mod graph;
+mod lay_out;
+mod read_unit;
+mod server;
+mod units;
 
-// Until the planner is there.
-pub mod unit_effects {
-    pub fn wanted_units(_: &super::Content) -> std::collections::BTreeSet<String> {
-        unimplemented!()
-    }
-}
-pub fn between(_: Option<&Content>, _: &Content, _: &Observation) -> MachinePlan {
-    unimplemented!()
-}
-pub fn paths_and_units(
-    _: Option<&Content>,
-    _: &Content,
-) -> (std::collections::BTreeSet<String>, std::collections::BTreeSet<String>) {
-    unimplemented!()
-}
+pub use between::{between, paths_and_units};
+pub use content::{Content, Placed, Unreadable};
+pub use model::{Act, FORMAT, FieldEffect, MachinePlan, MachineStep, Observation, SeenFile, SeenUnit, Why};
+pub use read_unit::read_unit;
+pub use server::digest as server_digest;

@@ -3,9 +3,13 @@
 //! Refuses: bytes. Steps name files of the store by path and digest.
 
 use crate::compile::Effect;
+use crate::plan::model::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The version of a machine plan's JSON.
+pub const FORMAT: u32 = 1;
 
 /// What was seen on the machine: whoever looks fails rather than leave something out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -100,6 +104,12 @@ pub enum Act {
     Start {
         unit: String,
     },
+    /// What must not be done. A plan with such a step is not applied at all; it stands before all others.
+    Refuse {
+        path: String,
+        say: String,
+        way_out: String,
+    },
 }
 
 /// Why a step is taken.
@@ -148,7 +158,8 @@ pub struct MachinePlan {
     pub to: String,
     /// Digest of the observation: a plan against another one is stale.
     pub parent: String,
-    /// Files, users, directories, daemon-reload, then nats-server itself.
+    /// Refusals; stops of what goes and of what its old definition must stop; files, links, users, directories, daemon-reload; then
+    /// nats-server itself with what it stands on.
     pub before: Vec<MachineStep>,
     /// After streams and events: all other units.
     pub after: Vec<MachineStep>,
@@ -164,5 +175,44 @@ impl MachinePlan {
     /// All steps, in the order in which they are done.
     pub fn steps(&self) -> impl Iterator<Item = &MachineStep> {
         self.before.iter().chain(&self.after).chain(&self.last)
+    }
+
+    /// What must not be done, each with a way out.
+    pub fn refused(&self) -> impl Iterator<Item = &MachineStep> {
+        self.steps().filter(|step| matches!(step.act, Act::Refuse { .. }))
+    }
+
+    /// Was the plan made against what is there now?
+    pub fn fits(&self, seen: &Observation) -> bool {
+        self.parent == seen.digest()
+    }
+
+    /// Which plan this is: SHA-256 of its JSON.
+    pub fn digest(&self) -> String {
+        hex(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+impl Observation {
+    /// Which state of the machine this is: without what changes by itself while nothing else does (process ids, sub-states, the
+    /// failures of others).
+    pub fn digest(&self) -> String {
+        let mut same = self.clone();
+        same.failed.clear();
+        for unit in same.units.values_mut() {
+            unit.main_pid = 0;
+            unit.sub.clear();
+            if unit.runs() {
+                unit.active = "active".to_owned();
+            }
+        }
+        hex(&serde_json::to_vec(&same).unwrap_or_default())
+    }
+}
+
+impl SeenUnit {
+    /// Does it run, or is it about to?
+    pub fn runs(&self) -> bool {
+        matches!(self.active.as_str(), "active" | "activating" | "reloading" | "refreshing")
     }
 }
