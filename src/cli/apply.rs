@@ -112,14 +112,17 @@ pub fn rollback(args: &RollbackArgs) -> Result<Exit> {
 
 /// One thread is enough for one machine, and starts faster than several.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(work)
 }
 
 fn tell(outcome: Outcome, began: Instant) -> Result<Exit> {
     let time = began.elapsed().as_secs_f64();
     match outcome {
-        Outcome::NothingToDo { generation } => talk::say(&format!("nothing to do: this machine is generation {generation}")),
+        Outcome::NothingToDo { generation } => {
+            talk::say(&format!("nothing to do: this machine is generation {generation}"))
+        }
         Outcome::Planned(_) => talk::say("nothing was done"),
         Outcome::NotAgreed => talk::say("nothing was done, as you said"),
         Outcome::Staged { generation } => talk::say(&format!("generation {generation} begins with the next boot")),
@@ -184,4 +187,3 @@ impl Talk for Voice {
         }
     }
 }
-

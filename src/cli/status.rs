@@ -38,9 +38,13 @@ pub fn run(args: &Args) -> Result<Exit> {
 fn human(status: &Status) -> String {
     let register = &status.register;
     let mut text = String::new();
-    let mut line = |words: String| drop(writeln!(text, "{words}"));
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}");
+    };
     match register.active_generation() {
-        Some(active) if register.current == Some(active) => line(format!("{} is generation {active}", register.machine)),
+        Some(active) if register.current == Some(active) => {
+            line(format!("{} is generation {active}", register.machine))
+        }
         Some(active) => line(format!("{} is generation {active}, until the next boot", register.machine)),
         None => line(format!("{} is no generation", register.machine)),
     }

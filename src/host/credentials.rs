@@ -4,6 +4,7 @@
 //! `sealed` is the one place where content becomes what is written: `LoadCredentialEncrypted=` would change it and `same`.
 
 use super::keys::{KeyId, KeyStore, Owner, Secret, put_secret_for};
+use crate::compile::Closure;
 use crate::compile::credentials::{Credential, LEAF_JWT};
 use crate::compile::units;
 use crate::identity::UserId;
@@ -35,14 +36,24 @@ pub struct References {
 
 /// Reads the references of a closure in its directory.
 pub fn read(closure: &Path, machine: &MachineName) -> Result<References> {
-    let credentials = text(closure, "credentials.json")?.with_context(|| {
-        format!("{} holds no credentials.json: it is not the closure of a machine", closure.display())
-    })?;
-    let credentials: Vec<Credential> = serde_json::from_str(&credentials)
-        .with_context(|| format!("cannot read credentials.json of {}", closure.display()))?;
-    let config = text(closure, units::CONFIG.trim_start_matches('/'))?;
+    let references = references(machine, |path| text(closure, path));
+    references.with_context(|| format!("the closure {}", closure.display()))
+}
+
+/// The references of a closure that was just compiled.
+pub fn of(closure: &Closure, machine: &MachineName) -> Result<References> {
+    references(machine, |path| {
+        let found = closure.artefacts.iter().find(|artefact| artefact.path == path);
+        Ok(found.map(|artefact| String::from_utf8_lossy(&artefact.bytes).into_owned()))
+    })
+}
+
+fn references(machine: &MachineName, text: impl Fn(&str) -> Result<Option<String>>) -> Result<References> {
+    let credentials = text("credentials.json")?.context("it holds no credentials.json: it is not that of a machine")?;
+    let credentials: Vec<Credential> = serde_json::from_str(&credentials).context("cannot read credentials.json")?;
+    let config = text(units::CONFIG.trim_start_matches('/'))?;
     let config: Value = config.map_or(Ok(Value::Null), |config| {
-        serde_json::from_str(&config).with_context(|| format!("cannot read {} of {}", units::CONFIG, closure.display()))
+        serde_json::from_str(&config).with_context(|| format!("cannot read {}", units::CONFIG))
     })?;
     let accounts = config["accounts"].as_object().into_iter().flat_map(|accounts| accounts.values());
     let users = accounts.flat_map(|account| account["users"].as_array().into_iter().flatten());
@@ -51,9 +62,9 @@ pub fn read(closure: &Path, machine: &MachineName) -> Result<References> {
     Ok(References {
         machine: machine.clone(),
         files: secrets::files(machine, &credentials)?,
-        jwt: text(closure, LEAF_JWT)?.map(|jwt| jwt.trim_end().to_owned()),
+        jwt: text(LEAF_JWT)?.map(|jwt| jwt.trim_end().to_owned()),
         users: users.filter_map(|user| user["nkey"].as_str()).map(str::to_owned).collect(),
-        certificate: certificate.map(|path| text(closure, path)).transpose()?.flatten(),
+        certificate: certificate.map(text).transpose()?.flatten(),
     })
 }
 
@@ -114,6 +125,24 @@ pub fn place(references: &References, store: &Path, root: &Path) -> Result<Vec<S
         }
     }
     Ok(changed)
+}
+
+/// The files that are not there as they must be: absent, of other bytes, of another mode or owner. Nothing is changed.
+pub fn stale(references: &References, store: &Path, root: &Path) -> Result<Vec<SecretFile>> {
+    let opened = opened(store)?;
+    let mut stale = vec![];
+    for file in &references.files {
+        let Ok(secret) = content(references, file, &opened)? else { continue };
+        // A user that is not there yet owns nothing.
+        let there = match owner(root, &file.owner) {
+            Ok(owner) => same(&root.join(file.path.trim_start_matches('/')), &sealed(secret), file.mode, owner)?,
+            Err(_) => false,
+        };
+        if !there {
+            stale.push(file.clone());
+        }
+    }
+    Ok(stale)
 }
 
 /// `None` where there is no directory yet: then every key is missing, and that is said of each.

@@ -62,6 +62,8 @@ pub trait Door: Send {
     /// them: doing them again is harmless.
     fn files(&mut self, generation: u64, acts: &[&Act]) -> impl Future<Output = Result<()>> + Send;
     fn accounts(&mut self, which: Accounts) -> impl Future<Output = Result<()>> + Send;
+    /// Makes the secret files of a generation of the machine's own keys.
+    fn credentials(&mut self, generation: u64) -> impl Future<Output = Result<()>> + Send;
     fn daemon_reload(&mut self) -> impl Future<Output = Result<()>> + Send;
     fn job(&mut self, job: Job, unit: &str) -> impl Future<Output = Result<()>> + Send;
 

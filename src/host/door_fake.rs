@@ -255,6 +255,10 @@ impl Door for FakeMachine {
         self.effect(format!("{which:?}").to_lowercase(), |_| Ok(()))
     }
 
+    async fn credentials(&mut self, _generation: u64) -> Result<()> {
+        self.effect("credentials".into(), |_| Ok(()))
+    }
+
     async fn daemon_reload(&mut self) -> Result<()> {
         self.effect("daemon-reload".into(), |it| {
             it.load();

@@ -7,7 +7,6 @@ use super::recover::recover;
 use super::{Prepared, generation};
 use crate::apply::machine::{self, Change, Generation, Progress};
 use crate::compile;
-use crate::host::closure;
 use crate::host::door::Door as _;
 use crate::host::link::OverLink;
 use crate::host::machine::boot_units::{self, Installed};
@@ -17,8 +16,9 @@ use crate::host::machine::real::{Boot, Manager, Real};
 use crate::host::machine::register::{self, Mode, Register};
 use crate::host::machine::{Home, go_on, store};
 use crate::host::systemd::Systemd;
+use crate::host::{closure, credentials};
 use crate::plan::Plan;
-use crate::plan::machine::{Content, MachinePlan, between, gates, paths_and_units, render};
+use crate::plan::machine::{Content, MachinePlan, between, gates, paths_and_units, render, secrets};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -61,14 +61,22 @@ pub trait Talk: Send {
 /// How it ended, when it ended well.
 #[derive(Debug)]
 pub enum Outcome {
-    NothingToDo { generation: u64 },
+    NothingToDo {
+        generation: u64,
+    },
     /// There is something to do, and it was not asked for.
     Planned(Box<MachinePlan>),
     /// The person said no.
     NotAgreed,
-    Applied { generation: u64, steps: usize, mode: Mode },
+    Applied {
+        generation: u64,
+        steps: usize,
+        mode: Mode,
+    },
     /// For the next boot.
-    Staged { generation: u64 },
+    Staged {
+        generation: u64,
+    },
 }
 
 /// What was found and what shall be.
@@ -93,6 +101,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
         manager: Manager::Runs,
         boot: Boot::this()?,
         monitor: prepared.monitor(),
+        keys: prepared.key_store.clone(),
         link: prepared.link()?,
     };
     let found = find(home, prepared, &mut door).await?;
@@ -140,6 +149,8 @@ async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>) -> Resul
     let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new);
     let seen = door.observe(&paths, &units).await?;
     let plan = between(old.as_ref().map(|old| &old.content), &new, &seen);
+    let stale = credentials::stale(&prepared.references()?, &prepared.key_store, home.root())?;
+    let plan = secrets::with(plan, &stale, &seen);
     // A server that does not run has nothing that could be compared; the apply will.
     let runs = seen.server_digest.is_some();
     let objects = if runs { prepared.objects(home).plan(ANSWER).await? } else { None };

@@ -12,7 +12,7 @@ mod status;
 
 pub use apply::{Asked, Order, Outcome, Talk, apply};
 pub use prepare::{Prepared, prepare};
-pub use recover::{at_boot, watch};
+pub use recover::{Booted, Confirmed, at_boot, confirm, watch};
 pub use rollback::rollback;
 pub use status::{Status, status};
 

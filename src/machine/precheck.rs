@@ -7,7 +7,7 @@ use super::Prepared;
 use crate::compile::{ArtefactKind, manifest, units};
 use crate::host::machine::Home;
 use crate::host::nats_server::{self, MINIMUM};
-use crate::host::{closure, disk, programs};
+use crate::host::{closure, credentials, disk, programs};
 use crate::plan::machine::Content;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -25,8 +25,9 @@ pub async fn all(home: &Home, prepared: &Prepared, content: &Content) -> Result<
     faults.extend(room(home, prepared)?);
     faults.extend(programs_missing(content));
     faults.extend(server(content));
-    faults.extend(prepared.credentials_missing());
     let scratch = Scratch::write(home, prepared)?;
+    let missing = credentials::missing(&prepared.references()?, &prepared.key_store)?;
+    faults.extend(missing.iter().map(ToString::to_string));
     faults.extend(understood_by_systemd(&scratch, content).await);
     faults.extend(understood_by_server(&scratch, content).await);
     drop(scratch);
@@ -62,14 +63,21 @@ fn programs_missing(content: &Content) -> Vec<String> {
     let mut faults = vec![];
     for (name, unit) in &content.units {
         let Some(service) = unit.get("Service") else { continue };
-        let lines = service.iter().filter(|(directive, _)| directive.starts_with("Exec") && *directive != "ExecSearchPath");
+        let lines =
+            service.iter().filter(|(directive, _)| directive.starts_with("Exec") && *directive != "ExecSearchPath");
         for line in lines.flat_map(|(_, lines)| lines) {
             let word = line.split_whitespace().next().unwrap_or_default();
             let program = word.trim_start_matches(['-', '@', ':', '+', '!', '|']).trim_matches('"');
-            if program.is_empty() || program.contains('%') || !seen.insert(program.to_owned()) || find(program).is_some() {
+            if program.is_empty()
+                || program.contains('%')
+                || !seen.insert(program.to_owned())
+                || find(program).is_some()
+            {
                 continue;
             }
-            faults.push(format!("{program}, which {name} runs, is not on this machine\n  help: install it, or name another program"));
+            faults.push(format!(
+                "{program}, which {name} runs, is not on this machine\n  help: install it, or name another program"
+            ));
         }
     }
     faults

@@ -6,6 +6,7 @@ use super::objects::OwnObjects;
 use crate::compile::{Closure, Desired};
 use crate::diag::{Checked, Report, Sources};
 use crate::foreground::Fault;
+use crate::host::credentials::{self, References};
 use crate::host::keys::{KeyId, KeyStore};
 use crate::host::link::{Login, OverLink};
 use crate::host::machine::Home;
@@ -43,7 +44,9 @@ pub fn prepare(root: &Path, name: &str, keys: &Path) -> Result<Prepared, Fault> 
     let Checked { value, report: more } = crate::build(&judged);
     let mut report = report;
     report.absorb(more);
-    let Some(mut compiled) = value.filter(|_| !report.has_errors()) else { return Err(Fault::unsound(report, &sources)) };
+    let Some(mut compiled) = value.filter(|_| !report.has_errors()) else {
+        return Err(Fault::unsound(report, &sources));
+    };
     let closure = compiled.machines.remove(&machine.name);
     let closure = closure.ok_or_else(|| anyhow::anyhow!("{} was not compiled", machine.name))?;
     let mut desired = compiled.desired;
@@ -96,6 +99,11 @@ impl Prepared {
     pub fn has_link(&self) -> HasLink {
         let leaf = self.machine.part == Part::Leaf && self.domain.cluster.is_some();
         if leaf { HasLink::Yes } else { HasLink::No }
+    }
+
+    /// What its closure says of secrets.
+    pub fn references(&self) -> AnyResult<References> {
+        credentials::of(&self.closure, &self.machine.name)
     }
 
     pub fn monitor(&self) -> Option<SocketAddr> {

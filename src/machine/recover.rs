@@ -6,11 +6,11 @@ use super::generation;
 use super::rollback::monitor_of;
 use crate::apply::machine::{self, Count, Generation, Returned, Wait, go_back};
 use crate::host::door::Door as _;
+use crate::host::machine::Home;
 use crate::host::machine::lock::{self, Lock};
 use crate::host::machine::real::{Boot, Manager, NoLink, Real};
 use crate::host::machine::register::{self, Mode, Phase, Register};
 use crate::host::machine::transitions::AtBoot;
-use crate::host::machine::Home;
 use crate::host::systemd::Systemd;
 use crate::plan::machine::gates::{self, HasLink};
 use crate::plan::machine::{Content, MachinePlan, between, paths_and_units};
@@ -61,12 +61,7 @@ fn end(busy: &lock::Busy) -> Result<()> {
 }
 
 /// Goes back from what is pending; `None` where nothing is.
-pub(super) async fn recover(
-    home: &Home,
-    lock: &Lock,
-    register: Register,
-    reason: &str,
-) -> Result<Option<Returned>> {
+pub(super) async fn recover(home: &Home, lock: &Lock, register: Register, reason: &str) -> Result<Option<Returned>> {
     let Some(pending) = &register.pending else { return Ok(None) };
     let (from, to) = (pending.from, pending.to);
     let (old, new) = generations(home, from, to)?;
@@ -87,7 +82,8 @@ fn door<'a>(
     systemd: Systemd,
     manager: Manager,
 ) -> Result<Real<'a, NoLink>> {
-    Ok(Real { home, lock, register, systemd, manager, boot: Boot::this()?, monitor: None, link: NoLink })
+    let keys = home.state().join("keys");
+    Ok(Real { home, lock, register, systemd, manager, boot: Boot::this()?, monitor: None, keys, link: NoLink })
 }
 
 /// What a boot did before anything of ours was started.
@@ -145,7 +141,9 @@ pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<
     let Some(register) = register::read(home)? else { return Ok(None) };
     let Some(pending) = register.pending.clone() else { return Ok(None) };
     if pending.mode != Mode::Boot || pending.phase != Phase::Activating {
-        return recover(home, &lock, register, "its boot ended before it was committed").await.map(|it| it.map(Confirmed::Returned));
+        return recover(home, &lock, register, "its boot ended before it was committed")
+            .await
+            .map(|it| it.map(Confirmed::Returned));
     }
     let (old, new) = generations(home, pending.from, pending.to)?;
     let mut door = door(home, &lock, register, Systemd::connect().await?, Manager::Runs)?;

@@ -45,6 +45,7 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
         manager: Manager::Runs,
         boot: Boot::this()?,
         monitor: monitor_of(&new),
+        keys: home.state().join("keys"),
         link: NoLink,
     };
     let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new.content);

@@ -2,8 +2,8 @@
 //!
 //! Refuses: waiting longer than the deadline.
 
-use super::steps::StepFailed;
 use super::Progress;
+use super::steps::StepFailed;
 use crate::host::door::Door;
 use crate::plan::machine::gates::{self, Gate, Seen, Verdict};
 use std::collections::BTreeMap;
@@ -53,7 +53,8 @@ pub async fn hold<D: Door>(
                 holding = None;
             }
             None => {
-                let now: BTreeMap<Gate, Seen> = now.into_iter().filter(|(_, seen)| matches!(seen, Seen::Holds { .. })).collect();
+                let now: BTreeMap<Gate, Seen> =
+                    now.into_iter().filter(|(_, seen)| matches!(seen, Seen::Holds { .. })).collect();
                 let since = holding.filter(|(_, seen)| *seen == now).map_or(time, |(since, _)| since);
                 if time.saturating_sub(since) >= wait.steady {
                     return Ok(());

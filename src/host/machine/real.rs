@@ -7,15 +7,16 @@ use super::register::{self, Register};
 use super::transitions::Watch;
 use super::{Home, files, generations, go_on};
 use crate::host::door::{Accounts, Attempt, Door, Job};
-use crate::host::systemd::{Property, Systemd, Transient};
-use crate::host::{monitor, programs};
+use crate::host::systemd::{Systemd, Transient};
+use crate::host::{credentials, monitor, programs};
+use crate::name::MachineName;
 use crate::plan::machine::gates::{Gate, Seen};
 use crate::plan::machine::{Act, Observation, SeenUnit};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// For one job of systemd: nats-server in lame duck mode takes its time.
@@ -28,7 +29,7 @@ const LOOK: Duration = Duration::from_secs(5);
 pub const WATCHDOG_UNIT: &str = "leafwright-watchdog.service";
 
 /// How the domain is asked over the link; somebody who has the keys knows.
-pub trait Link: Send {
+pub trait Link: Send + Sync {
     fn round_trip(&mut self) -> impl Future<Output = Result<()>> + Send;
 }
 
@@ -77,7 +78,7 @@ impl Boot {
     /// What a change is known by, and until when it must be committed.
     pub fn watch(&self, within: Duration) -> Result<Watch> {
         let mut bytes = [0u8; 16];
-        getrandom::fill(&mut bytes).context("there is no randomness")?;
+        getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("there is no randomness: {error}"))?;
         let deadline = u64::try_from((self.uptime() + within).as_millis()).unwrap_or(u64::MAX);
         Ok(Watch { nonce: data_encoding::HEXLOWER.encode(&bytes), boot_id: self.id.clone(), deadline })
     }
@@ -92,6 +93,8 @@ pub struct Real<'a, L> {
     pub boot: Boot,
     /// nats-server's monitoring port.
     pub monitor: Option<SocketAddr>,
+    /// The machine's own keys.
+    pub keys: PathBuf,
     pub link: L,
 }
 
@@ -160,12 +163,9 @@ pub async fn observe(look: Look<'_>, paths: &BTreeSet<String>, units: &BTreeSet<
 
 fn change(entry: &Path, act: &Act) -> Result<files::Change> {
     Ok(match act {
-        Act::Place { path, from, mode, digest } => files::Change::Place {
-            path: path.clone(),
-            from: entry.join(from),
-            mode: *mode,
-            digest: digest.clone(),
-        },
+        Act::Place { path, from, mode, digest } => {
+            files::Change::Place { path: path.clone(), from: entry.join(from), mode: *mode, digest: digest.clone() }
+        }
         Act::Link { path, to } => files::Change::Link { path: path.clone(), to: to.clone() },
         Act::Remove { path } => files::Change::Remove { path: path.clone() },
         other => bail!("{other:?} is no act on a file"),
@@ -223,7 +223,12 @@ impl<L: Link> Door for Real<'_, L> {
     }
 
     async fn observe(&mut self, paths: &BTreeSet<String>, units: &BTreeSet<String>) -> Result<Observation> {
-        observe(Look { home: self.home, register: &self.register, systemd: &self.systemd, monitor: self.monitor }, paths, units).await
+        observe(
+            Look { home: self.home, register: &self.register, systemd: &self.systemd, monitor: self.monitor },
+            paths,
+            units,
+        )
+        .await
     }
 
     async fn files(&mut self, generation: u64, acts: &[&Act]) -> Result<()> {
@@ -241,6 +246,13 @@ impl<L: Link> Door for Real<'_, L> {
             Accounts::Users => programs::sysusers(Path::new("/etc/sysusers.d/leafwright.conf")).await,
             Accounts::Directories => programs::tmpfiles(Path::new("/etc/tmpfiles.d/leafwright.conf"), None).await,
         }
+    }
+
+    async fn credentials(&mut self, generation: u64) -> Result<()> {
+        let entry = self.home.entry(&generations::read(self.home, generation)?.closure);
+        let machine = MachineName::parse(&self.register.machine)?;
+        let references = credentials::read(&entry, &machine)?;
+        credentials::place(&references, &self.keys, self.home.root()).map(|_| ())
     }
 
     async fn daemon_reload(&mut self) -> Result<()> {

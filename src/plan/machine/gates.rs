@@ -44,14 +44,10 @@ pub enum Seen {
 }
 
 /// The gates of a generation, and whether the link is among them: the cluster's first machine has none to prove.
-pub fn of(
-    content: &Content,
-    digest: Option<&str>,
-    link: HasLink,
-    programs: &BTreeMap<String, Vec<String>>,
-) -> Vec<Gate> {
+pub fn of(content: &Content, link: HasLink, programs: &BTreeMap<String, Vec<String>>) -> Vec<Gate> {
     let mut gates: Vec<Gate> = content.steady().into_iter().map(|unit| Gate::Unit { unit }).collect();
-    gates.extend(digest.map(|digest| Gate::Server { digest: digest.to_owned() }));
+    let server = (!content.server.is_null()).then(|| server_digest(&content.server));
+    gates.extend(server.map(|digest| Gate::Server { digest }));
     gates.extend((link == HasLink::Yes).then_some(Gate::Link));
     gates.extend(programs.iter().map(|(name, exec)| Gate::Program { name: name.clone(), exec: exec.clone() }));
     gates

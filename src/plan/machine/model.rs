@@ -90,6 +90,10 @@ pub enum Act {
     Users,
     /// `systemd-tmpfiles --create` with our file.
     Directories,
+    /// Makes secret files of the machine's own keys, and puts them where the closure says; by name.
+    Credentials {
+        names: Vec<String>,
+    },
     /// The manager reads unit files again.
     DaemonReload,
     Stop {

@@ -83,6 +83,7 @@ pub fn sentence(step: &MachineStep) -> String {
         Act::Remove { path } => format!("remove {path}"),
         Act::Users => "make users".to_owned(),
         Act::Directories => "make directories".to_owned(),
+        Act::Credentials { names } => format!("make {} of this machine's keys", listed(names.clone(), ", ")),
         Act::DaemonReload => "let systemd read its units again".to_owned(),
         Act::Stop { unit } => format!("stop {unit}"),
         Act::Reload { unit } => format!("reload {unit}"),
@@ -98,6 +99,9 @@ fn because(step: &MachineStep) -> String {
         Why::New => "it is new".to_owned(),
         Why::Gone => "it is no longer declared".to_owned(),
         Why::Changed { fields } => listed(fields.iter().map(described).collect(), "; "),
+        Why::Drifted { .. } if matches!(step.act, Act::Credentials { .. }) => {
+            "what is there is not what the keys and the closure say".to_owned()
+        }
         Why::Drifted { what } => format!("somebody changed it by hand: {what}"),
         Why::NotRunning { state } => format!("it ought to run and is {state}"),
         Why::Follows { what } => {

@@ -3,7 +3,9 @@
 //!
 //! Refuses: a reference that it does not know, and a file that others could read. Secret bytes are the host's.
 
+use super::model::{Act, MachinePlan, MachineStep, Observation, Why};
 use crate::compile::credentials::Credential;
+use crate::compile::units::NATS;
 use crate::identity::UserId;
 use crate::name::{MachineName, ServiceName};
 use std::collections::BTreeSet;
@@ -88,6 +90,51 @@ fn holds(machine: &MachineName, name: &str) -> Option<Holds> {
 pub fn readers(files: &[SecretFile], changed: &[String]) -> BTreeSet<String> {
     let read = files.iter().filter(|file| changed.contains(&file.name));
     read.flat_map(|file| file.readers.iter().cloned()).collect()
+}
+
+/// The plan with credentials that are not there as they must be: made after the users that own them, before anything that
+/// reads them; what runs and reads them is told.
+pub fn with(mut plan: MachinePlan, stale: &[SecretFile], seen: &Observation) -> MachinePlan {
+    if stale.is_empty() {
+        return plan;
+    }
+    let names: Vec<String> = stale.iter().map(|file| file.name.clone()).collect();
+    let step = |id: &str, act, why| MachineStep { id: id.to_owned(), act, why };
+    let why = match plan.from {
+        None => Why::New,
+        Some(_) => Why::Drifted { what: names.join(", ") },
+    };
+    let readers: BTreeSet<&String> = stale.iter().flat_map(|file| &file.readers).collect();
+    let at = plan.before.iter().rposition(|step| comes_before(&step.act)).map_or(0, |last| last + 1);
+    plan.before.insert(at, step("credentials/make", Act::Credentials { names: names.clone() }, why));
+    for (unit, _) in seen.units.iter().filter(|(unit, seen)| seen.runs() && reads(unit, &readers)) {
+        if plan.steps().any(|step| touches(&step.act, unit)) {
+            continue;
+        }
+        let why = Why::Follows { what: names.clone() };
+        // nats-server reads its certificate again when it is told, and its creds at every connection.
+        match unit.as_str() {
+            NATS => plan.before.push(step(&format!("unit/{unit}/reload"), Act::Reload { unit: unit.clone() }, why)),
+            _ => plan.after.push(step(&format!("unit/{unit}/restart"), Act::Restart { unit: unit.clone() }, why)),
+        }
+    }
+    plan
+}
+
+fn comes_before(act: &Act) -> bool {
+    matches!(act, Act::Place { .. } | Act::Link { .. } | Act::Users | Act::Stop { .. } | Act::Refuse { .. })
+}
+
+/// An instance reads what its template reads.
+fn reads(unit: &str, readers: &BTreeSet<&String>) -> bool {
+    readers.iter().any(|reader| *reader == unit || super::graph::template_of(unit).as_ref() == Some(*reader))
+}
+
+fn touches(act: &Act, name: &str) -> bool {
+    match act {
+        Act::Start { unit } | Act::Restart { unit } | Act::Reload { unit } => unit == name,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
