@@ -1,0 +1,245 @@
+//! A change of generation on a machine in memory that dies at every effect: killed, or without power. It ends in the old
+//! generation or in the new one, whole, whoever goes on with it: the watchdog, the boot.
+#![cfg(feature = "world")]
+
+#[path = "compile/fixture.rs"]
+#[expect(dead_code, reason = "the other half is for `tests/compile.rs`")]
+mod fixture;
+
+use anyhow::Result;
+use fixture::{compiled, edit};
+use leafwright::apply::machine::{self, Change, Count, Failure, Generation, Objects, activate, carry_out, go_back};
+use leafwright::host::door::Door;
+use leafwright::host::door_fake::{Death, FakeMachine, Unsynced};
+use leafwright::host::machine::register::Mode;
+use leafwright::name::ByteSize;
+use leafwright::plan::machine::gates::{Gate, HasLink, of};
+use leafwright::plan::machine::{Content, MachinePlan, SeenFile, between, paths_and_units};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+struct NoObjects;
+
+impl Objects for NoObjects {
+    async fn reconcile(&mut self) -> Result<usize> {
+        Ok(0)
+    }
+}
+
+/// Two generations of one machine: the second has another limit of nats-server, one service more, one file less.
+fn generations() -> (Generation, Generation) {
+    let content = |change: fn(&mut leafwright::resolve::Machine)| {
+        let mut fixture = fixture::meadow();
+        edit(&mut fixture.domain, "office", change);
+        Content::of(&compiled(&fixture.domain).machines["office"]).unwrap()
+    };
+    let motd = |machine: &mut leafwright::resolve::Machine| {
+        let file = leafwright::resolve::File {
+            text: Some("welcome\n".to_owned()),
+            template: None,
+            values: BTreeMap::default(),
+            mode: "0644".to_owned(),
+        };
+        machine.options.files.insert("/etc/motd".to_owned(), file);
+    };
+    let old = content(motd);
+    let new = content(|machine| {
+        machine.options.leaf.max_pending = ByteSize::bytes(16 << 20);
+        let service = machine.options.services.get_mut("todos").unwrap();
+        service.instances += 1;
+        service.environment.insert("LANG".to_owned(), "C.UTF-8".to_owned());
+    });
+    (Generation { number: 1, content: old }, Generation { number: 2, content: new })
+}
+
+async fn plan(machine: &mut FakeMachine, old: Option<&Content>, new: &Content) -> MachinePlan {
+    let (paths, units) = paths_and_units(old, new);
+    let units = units.into_iter().filter(|unit| !unit.contains('*')).collect();
+    let seen = machine.observe(&paths, &units).await.unwrap();
+    between(old, new, &seen)
+}
+
+async fn change(machine: &mut FakeMachine, old: Option<&Generation>, new: &Generation) -> Result<machine::Done, Failure> {
+    let plan = plan(machine, old.map(|old| &old.content), &new.content).await;
+    let gates = of(&new.content, HasLink::No, &BTreeMap::new());
+    let change = Change {
+        plan: &plan,
+        old,
+        new,
+        mode: Mode::Persist,
+        gates: &gates,
+        within: Duration::from_secs(60),
+        steady: Duration::from_secs(5),
+    };
+    activate(machine, &mut NoObjects, &change, &mut |_| ()).await
+}
+
+/// What the watchdog does, and whoever applies next: nothing where nothing is pending.
+async fn recover(machine: &mut FakeMachine, old: &Generation, new: &Generation) {
+    if machine.register.attempt.is_some() {
+        go_back(machine, Some(old), new, "its apply ended", &mut |_| ()).await.expect("it goes back");
+    }
+    // What a commit left behind goes with the next apply.
+    if machine.register.leaving.is_some() {
+        let plan = plan(machine, Some(&old.content), &new.content).await;
+        let steps: Vec<_> = plan.steps().cloned().collect();
+        let mut count = Count { done: 0, of: steps.len() };
+        carry_out(machine, new.number, &steps, &mut count, &mut |_| ()).await.expect("it is tidied");
+        machine.tidied().await.unwrap();
+    }
+}
+
+fn fresh(old: &Generation, new: &Generation) -> FakeMachine {
+    let mut machine = FakeMachine::default();
+    machine.generations = [(1, old.content.clone()), (2, new.content.clone())].into();
+    machine
+}
+
+/// A machine that is the old generation, with nothing done yet.
+async fn settled(old: &Generation, new: &Generation) -> FakeMachine {
+    let mut machine = fresh(old, new);
+    change(&mut machine, None, old).await.expect("the first generation");
+    assert!(plan(&mut machine, Some(&old.content), &old.content).await.is_empty());
+    machine.done.clear();
+    machine
+}
+
+/// Every file and link of this content, and nothing else of ours; every unit that ought to run, with what it must have read.
+fn is_whole(machine: &FakeMachine, content: &Content) -> Result<(), String> {
+    let mut wanted: BTreeMap<String, String> =
+        content.files.iter().map(|(path, file)| (path.clone(), file.digest.clone())).collect();
+    wanted.extend(content.links());
+    let there = machine.files.iter().map(|(path, file)| {
+        let what = match file {
+            SeenFile::File { digest, .. } => digest.clone(),
+            SeenFile::Link { to } => to.clone(),
+            SeenFile::Other => "something else".to_owned(),
+        };
+        (path.clone(), what)
+    });
+    let there: BTreeMap<String, String> = there.collect();
+    if there != wanted {
+        let differs = |path: &&String| there.get(*path) != wanted.get(*path);
+        let paths: Vec<&String> = there.keys().chain(wanted.keys()).filter(differs).collect();
+        return Err(format!("files: {paths:?}"));
+    }
+    for unit in content.steady() {
+        match machine.running.get(&unit) {
+            None => return Err(format!("{unit} does not run")),
+            Some(read) if *read != machine.reads(&unit) => return Err(format!("{unit} runs with something old")),
+            Some(_) => {}
+        }
+    }
+    let surplus = machine.running.keys().find(|unit| content.definition(unit).is_none() || !content.steady().contains(*unit));
+    surplus.map_or(Ok(()), |unit| Err(format!("{unit} runs and ought not to")))
+}
+
+fn is_one_of_both(machine: &FakeMachine, old: &Generation, new: &Generation, what: &str) {
+    assert_eq!(machine.register.attempt, None, "{what}: something is pending");
+    let wanted = if machine.register.active == Some(2) { new } else { old };
+    assert_eq!(machine.register.active, Some(wanted.number), "{what}");
+    if let Err(fault) = is_whole(machine, &wanted.content) {
+        panic!("{what}: generation {} is not whole: {fault}", wanted.number);
+    }
+}
+
+/// How many effects the whole change has.
+async fn effects(old: &Generation, new: &Generation) -> usize {
+    let mut machine = settled(old, new).await;
+    change(&mut machine, Some(old), new).await.expect("it goes well");
+    is_one_of_both(&machine, old, new, "undisturbed");
+    assert_eq!(machine.register.active, Some(2));
+    assert!(plan(&mut machine, Some(&new.content), &new.content).await.is_empty(), "the second plan is empty");
+    machine.done.len()
+}
+
+#[tokio::test]
+async fn killed_at_every_effect_it_ends_whole() {
+    let (old, new) = generations();
+    let count = effects(&old, &new).await;
+    assert!(count > 20, "only {count} effects");
+    let mut ended = BTreeMap::new();
+    for at in 1..=count {
+        for death in [Death::Before, Death::After] {
+            let mut machine = settled(&old, &new).await;
+            machine.dies_at = Some((at, death));
+            change(&mut machine, Some(&old), &new).await.expect_err("it dies");
+            machine.revive();
+            recover(&mut machine, &old, &new).await;
+            is_one_of_both(&machine, &old, &new, &format!("killed {death:?} effect {at} of {count}"));
+            *ended.entry(machine.register.active).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(ended.values().sum::<usize>(), 2 * count);
+    assert!(ended.len() == 2, "both ends occur: {ended:?}");
+}
+
+#[tokio::test]
+async fn without_power_at_every_effect_the_next_boot_is_whole() {
+    let (old, new) = generations();
+    let count = effects(&old, &new).await;
+    for at in 1..=count {
+        for unsynced in [Unsynced::Lost, Unsynced::Kept, Unsynced::Torn] {
+            let mut machine = settled(&old, &new).await;
+            machine.dies_at = Some((at, Death::After));
+            change(&mut machine, Some(&old), &new).await.expect_err("it dies");
+            machine.power_cut(unsynced);
+            recover(&mut machine, &old, &new).await;
+            machine.boot();
+            is_one_of_both(&machine, &old, &new, &format!("power cut ({unsynced:?}) at effect {at} of {count}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn killed_while_it_goes_back_it_goes_back_again() {
+    let (old, new) = generations();
+    let broken = Gate::Unit { unit: "nats-server.service".to_owned() };
+    let failing = |machine: &mut FakeMachine| drop(machine.failing.insert(broken.clone(), "it crashed".to_owned()));
+    let mut machine = settled(&old, &new).await;
+    failing(&mut machine);
+    let failure = change(&mut machine, Some(&old), &new).await.expect_err("a gate fails");
+    let Failure::Returned(returned) = &failure else { panic!("{failure}") };
+    assert_eq!((returned.from, returned.to), (2, Some(1)));
+    assert!(failure.to_string().contains("nats-server.service is active"), "{failure}");
+    is_one_of_both(&machine, &old, &new, "a gate failed");
+    let count = machine.done.len();
+    let back = machine.done.iter().position(|effect| effect == "begin return").expect("it went back");
+    for at in back + 1..=count {
+        for death in [Death::Before, Death::After] {
+            let mut machine = settled(&old, &new).await;
+            failing(&mut machine);
+            machine.dies_at = Some((at, death));
+            change(&mut machine, Some(&old), &new).await.expect_err("it dies");
+            machine.revive();
+            recover(&mut machine, &old, &new).await;
+            is_one_of_both(&machine, &old, &new, &format!("killed {death:?} effect {at} on the way back"));
+            assert_eq!(machine.register.active, Some(1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_first_generation_that_fails_leaves_nothing() {
+    let (old, new) = generations();
+    let mut machine = fresh(&old, &new);
+    machine.failing.insert(Gate::Unit { unit: "nats-server.service".to_owned() }, "it crashed".to_owned());
+    let failure = change(&mut machine, None, &old).await.expect_err("a gate fails");
+    assert!(matches!(failure, Failure::Returned(_)), "{failure}");
+    assert_eq!((machine.files.len(), machine.running.len()), (0, 0), "{:?}", machine.files.keys());
+    assert_eq!(machine.register.active, None);
+}
+
+#[tokio::test]
+async fn what_was_broken_before_does_not_stand_in_the_way() {
+    let (old, new) = generations();
+    let mut machine = settled(&old, &new).await;
+    machine.failing.insert(Gate::Link, "no answer".to_owned());
+    let plan = plan(&mut machine, Some(&old.content), &new.content).await;
+    let gates = of(&new.content, HasLink::Yes, &BTreeMap::new());
+    assert!(gates.contains(&Gate::Link));
+    let times = (Duration::from_secs(60), Duration::from_secs(5));
+    let change = Change { plan: &plan, old: Some(&old), new: &new, mode: Mode::Persist, gates: &gates, within: times.0, steady: times.1 };
+    activate(&mut machine, &mut NoObjects, &change, &mut |_| ()).await.expect("the link was away before");
+    assert_eq!(machine.register.active, Some(2));
+}
