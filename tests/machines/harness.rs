@@ -165,6 +165,13 @@ pub fn processes_run_hang_and_die() {
     assert!(scoped.starts_with("0::/system.slice/run-") && beside.starts_with("0::/../command-"), "{scoped}{beside}");
     assert_eq!(ash.run_scoped(["sh", "-c", "exit 7"]).status.code(), Some(7));
 
+    // On a machine's network, its loopback is ours, and from the bridge it is not.
+    let heard = ash.in_network(|| std::net::TcpListener::bind("127.0.0.1:4222")).unwrap();
+    assert!(ash.in_network(|| std::net::TcpStream::connect("127.0.0.1:4222")).is_ok());
+    assert!(std::net::TcpStream::connect("127.0.0.1:4222").is_err());
+    assert!(elm.in_network(|| std::net::TcpStream::connect("127.0.0.1:4222")).is_err());
+    drop(heard);
+
     // Killed, a command takes along what it started.
     let alive = || ash.exec(["pgrep", "-f", "sleep 4711"]).success();
     let mut running = ash.spawn(["sh", "-c", "sleep 4711 & echo started; wait"]);
