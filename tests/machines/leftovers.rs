@@ -39,6 +39,13 @@ struct Victim {
     namespaces: BTreeSet<PathBuf>,
 }
 
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _dead = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
+
 impl Victim {
     /// Started, and seen at work: what was never there is not left either.
     fn start(scenario: &str) -> Self {
