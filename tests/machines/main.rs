@@ -22,6 +22,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Outside leftovers::nothing_is_left_after_success,
     Outside leftovers::nothing_is_left_after_failure,
     Outside leftovers::nothing_is_left_after_a_signal,
+    Outside leftovers::a_skip_is_seen,
     Hidden leftovers::passes,
     Hidden leftovers::fails,
     Hidden leftovers::waits,
