@@ -12,6 +12,12 @@ mod door;
 mod enrol;
 mod explain;
 #[cfg(feature = "world")]
+mod gc;
+#[cfg(feature = "world")]
+mod generations;
+#[cfg(feature = "world")]
+mod home;
+#[cfg(feature = "world")]
 mod plan;
 pub mod explain_option;
 #[cfg(feature = "world")]
@@ -85,6 +91,10 @@ enum Verb {
     #[cfg(feature = "world")]
     Verify(verify::Args),
     #[cfg(feature = "world")]
+    Generations(generations::Args),
+    #[cfg(feature = "world")]
+    Gc(gc::Args),
+    #[cfg(feature = "world")]
     Keys(keys::Args),
     #[cfg(feature = "world")]
     Send(send::Args),
@@ -140,6 +150,10 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Machine(args) => machine::run(args),
         #[cfg(feature = "world")]
         Verb::Verify(args) => verify::run(args, &find_root(cli)?),
+        #[cfg(feature = "world")]
+        Verb::Generations(args) => generations::run(args),
+        #[cfg(feature = "world")]
+        Verb::Gc(args) => gc::run(args),
         #[cfg(feature = "world")]
         Verb::Keys(args) => keys::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]
