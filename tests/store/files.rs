@@ -37,27 +37,31 @@ fn place(machine: &Machine, changes: &[Change]) {
 }
 
 fn refused(machine: &Machine, changes: &[Change]) -> String {
-    let before = tree(&machine.at("/etc"));
+    let before = tree(&machine.at("/leafwright-test"));
     let fault = place_all(&machine.home, &machine.lock(), changes, &mut go_on).unwrap_err();
-    assert_eq!(tree(&machine.at("/etc")), before, "{fault:#}");
+    assert_eq!(tree(&machine.at("/leafwright-test")), before, "{fault:#}");
     format!("{fault:#}")
 }
 
 fn etc(machine: &Machine) -> BTreeMap<String, String> {
-    tree(&machine.at("/etc"))
+    tree(&machine.at("/leafwright-test"))
 }
 
 #[test]
 fn files_are_placed_with_their_modes_and_what_they_replaced_comes_back() {
     let machine = machine();
-    machine.write("/etc/motd", "theirs", 0o640);
-    symlink("/run/theirs", machine.at("/etc/resolv.conf")).unwrap();
+    machine.write("/leafwright-test/motd", "theirs", 0o640);
+    symlink("/run/theirs", machine.at("/leafwright-test/resolv.conf")).unwrap();
     let before = etc(&machine);
     let mut changes = placing(
         &machine,
-        &[("etc/motd", 0o644, "ours"), ("etc/resolv.conf", 0o644, "ours"), ("etc/deep/er/key", 0o600, "ours")],
+        &[
+            ("leafwright-test/motd", 0o644, "ours"),
+            ("leafwright-test/resolv.conf", 0o644, "ours"),
+            ("leafwright-test/deep/er/key", 0o600, "ours"),
+        ],
     );
-    changes.push(link("/etc/wants/a.service", "../a.service"));
+    changes.push(link("/leafwright-test/wants/a.service", "../a.service"));
     place(&machine, &changes);
     let placed = etc(&machine);
     let expected = [
@@ -77,11 +81,17 @@ fn files_are_placed_with_their_modes_and_what_they_replaced_comes_back() {
     })
     .unwrap();
     // Drift is mended; the original is still theirs.
-    fs::write(machine.at("/etc/motd"), "by hand").unwrap();
+    fs::write(machine.at("/leafwright-test/motd"), "by hand").unwrap();
     place(&machine, &changes);
     assert_eq!(etc(&machine), placed);
 
-    let paths = ["/etc/motd", "/etc/resolv.conf", "/etc/deep/er/key", "/etc/wants/a.service", "/etc/never/placed"];
+    let paths = [
+        "/leafwright-test/motd",
+        "/leafwright-test/resolv.conf",
+        "/leafwright-test/deep/er/key",
+        "/leafwright-test/wants/a.service",
+        "/leafwright-test/never/placed",
+    ];
     place(&machine, &paths.map(remove));
     let mut after = etc(&machine);
     // Directories that were made stay.
@@ -90,27 +100,31 @@ fn files_are_placed_with_their_modes_and_what_they_replaced_comes_back() {
     assert!(!machine.home.originals().exists(), "no copy is kept of what is back");
     // What is not ours is not removed.
     place(&machine, &paths.map(remove));
-    assert_eq!(fs::read_to_string(machine.at("/etc/motd")).unwrap(), "theirs");
+    assert_eq!(fs::read_to_string(machine.at("/leafwright-test/motd")).unwrap(), "theirs");
 }
 
 #[test]
 fn originals_keep_their_owner_where_the_test_may_give_files_away() {
     let machine = machine();
-    machine.write("/etc/motd", "theirs", 0o4755);
-    let mine = std::os::unix::fs::chown(machine.at("/etc/motd"), Some(123), Some(456));
+    machine.write("/leafwright-test/motd", "theirs", 0o4755);
+    let mine = std::os::unix::fs::chown(machine.at("/leafwright-test/motd"), Some(123), Some(456));
     if mine.is_err() {
         eprintln!("SKIPPED: only root gives files away");
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "CI runs as root");
         return;
     }
     // Giving it away took the bit away.
-    fs::set_permissions(machine.at("/etc/motd"), std::os::unix::fs::PermissionsExt::from_mode(0o4755)).unwrap();
-    let seen = || look(machine.home.root(), ["/etc/motd"]).unwrap();
+    fs::set_permissions(machine.at("/leafwright-test/motd"), std::os::unix::fs::PermissionsExt::from_mode(0o4755))
+        .unwrap();
+    let seen = || look(machine.home.root(), ["/leafwright-test/motd"]).unwrap();
     let before = seen();
-    assert!(matches!(before["/etc/motd"], SeenFile::File { mode: 0o4755, uid: 123, gid: 456, .. }), "{before:?}");
-    place(&machine, &placing(&machine, &[("etc/motd", 0o644, "ours")]));
-    assert!(matches!(seen()["/etc/motd"], SeenFile::File { mode: 0o644, uid: 0, gid: 0, .. }));
-    place(&machine, &[remove("/etc/motd")]);
+    assert!(
+        matches!(before["/leafwright-test/motd"], SeenFile::File { mode: 0o4755, uid: 123, gid: 456, .. }),
+        "{before:?}"
+    );
+    place(&machine, &placing(&machine, &[("leafwright-test/motd", 0o644, "ours")]));
+    assert!(matches!(seen()["/leafwright-test/motd"], SeenFile::File { mode: 0o644, uid: 0, gid: 0, .. }));
+    place(&machine, &[remove("/leafwright-test/motd")]);
     assert_eq!(seen(), before);
 }
 
@@ -118,17 +132,37 @@ fn originals_keep_their_owner_where_the_test_may_give_files_away() {
 #[test]
 fn a_crash_at_any_step_is_made_whole_by_returning() {
     let machine = machine();
-    machine.write("/etc/motd", "theirs", 0o640);
-    machine.write("/etc/issue", "theirs too", 0o644);
+    machine.write("/leafwright-test/motd", "theirs", 0o640);
+    machine.write("/leafwright-test/issue", "theirs too", 0o644);
     let original = etc(&machine);
-    let old = placing(&machine, &[("etc/motd", 0o644, "old"), ("etc/gone", 0o644, "old"), ("etc/same", 0o644, "same")]);
-    let mut new =
-        placing(&machine, &[("etc/motd", 0o644, "new"), ("etc/issue", 0o600, "new"), ("etc/same", 0o644, "same")]);
-    new.push(link("/etc/link", "motd"));
-    new.push(remove("/etc/gone"));
+    let old = placing(
+        &machine,
+        &[
+            ("leafwright-test/motd", 0o644, "old"),
+            ("leafwright-test/gone", 0o644, "old"),
+            ("leafwright-test/same", 0o644, "same"),
+        ],
+    );
+    let mut new = placing(
+        &machine,
+        &[
+            ("leafwright-test/motd", 0o644, "new"),
+            ("leafwright-test/issue", 0o600, "new"),
+            ("leafwright-test/same", 0o644, "same"),
+        ],
+    );
+    new.push(link("/leafwright-test/link", "motd"));
+    new.push(remove("/leafwright-test/gone"));
     let mut back = old.clone();
-    back.extend([remove("/etc/issue"), remove("/etc/link")]);
-    let everything = ["/etc/motd", "/etc/gone", "/etc/same", "/etc/issue", "/etc/link"].map(remove);
+    back.extend([remove("/leafwright-test/issue"), remove("/leafwright-test/link")]);
+    let everything = [
+        "/leafwright-test/motd",
+        "/leafwright-test/gone",
+        "/leafwright-test/same",
+        "/leafwright-test/issue",
+        "/leafwright-test/link",
+    ]
+    .map(remove);
 
     place(&machine, &old);
     let placed = etc(&machine);
@@ -182,62 +216,77 @@ fn a_crash_at_any_step_is_made_whole_by_returning() {
 #[test]
 fn what_was_not_replaced_yet_survives_the_return() {
     let machine = machine();
-    machine.write("/etc/motd", "theirs", 0o640);
+    machine.write("/leafwright-test/motd", "theirs", 0o640);
     let before = etc(&machine);
-    let changes = placing(&machine, &[("etc/motd", 0o644, "ours")]);
+    let changes = placing(&machine, &[("leafwright-test/motd", 0o644, "ours")]);
     let mut crash = |step: &str| match step.starts_with("rename") {
         true => anyhow::bail!("crash"),
         false => Ok(()),
     };
     place_all(&machine.home, &machine.lock(), &changes, &mut crash).unwrap_err();
-    place(&machine, &[remove("/etc/motd")]);
+    place(&machine, &[remove("/leafwright-test/motd")]);
     assert_eq!(etc(&machine), before);
 }
 
 #[test]
 fn what_must_not_be_replaced_is_refused_before_anything_is_written() {
     let machine = machine();
-    fs::create_dir_all(machine.at("/etc/motd/below")).unwrap();
-    let changes = placing(&machine, &[("etc/first", 0o644, "ours"), ("etc/motd", 0o644, "ours")]);
+    fs::create_dir_all(machine.at("/leafwright-test/motd/below")).unwrap();
+    let changes =
+        placing(&machine, &[("leafwright-test/first", 0o644, "ours"), ("leafwright-test/motd", 0o644, "ours")]);
     let fault = refused(&machine, &changes);
-    assert!(fault.contains("/etc/motd is a directory or a device, and is never replaced\nhelp: "), "{fault}");
-    assert!(refused(&machine, &[link("/etc/motd", "x")]).contains("never replaced"));
-    assert!(refused(&machine, &[link("/etc/a", "x"), remove("/etc/a")]).contains("/etc/a is changed twice"));
-    for path in ["etc/a", "/etc/../a", "/etc//a", "/etc/./a", "/etc/a/", "/", ""] {
+    assert!(
+        fault.contains("/leafwright-test/motd is a directory or a device, and is never replaced\nhelp: "),
+        "{fault}"
+    );
+    assert!(refused(&machine, &[link("/leafwright-test/motd", "x")]).contains("never replaced"));
+    assert!(
+        refused(&machine, &[link("/leafwright-test/a", "x"), remove("/leafwright-test/a")])
+            .contains("/leafwright-test/a is changed twice")
+    );
+    for path in [
+        "leafwright-test/a",
+        "/leafwright-test/../a",
+        "/leafwright-test//a",
+        "/leafwright-test/./a",
+        "/leafwright-test/a/",
+        "/",
+        "",
+    ] {
         assert!(refused(&machine, &[link(path, "x")]).contains("is not a plain absolute path"), "{path}");
     }
     // Removing what is not ours is nothing, whatever it is.
-    place(&machine, &[remove("/etc/motd")]);
-    assert!(machine.at("/etc/motd/below").is_dir());
+    place(&machine, &[remove("/leafwright-test/motd")]);
+    assert!(machine.at("/leafwright-test/motd/below").is_dir());
 }
 
 #[test]
 fn a_damaged_store_is_not_placed() {
     let machine = machine();
-    machine.write("/etc/motd", "theirs", 0o644);
-    let changes = placing(&machine, &[("etc/motd", 0o644, "ours")]);
+    machine.write("/leafwright-test/motd", "theirs", 0o644);
+    let changes = placing(&machine, &[("leafwright-test/motd", 0o644, "ours")]);
     let Change::Place { from, .. } = &changes[0] else { unreachable!() };
     fs::set_permissions(from, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     fs::write(from, "hers").unwrap();
     let fault = refused(&machine, &changes);
-    assert!(fault.contains("is damaged: /etc/motd is not placed\nhelp: "), "{fault}");
+    assert!(fault.contains("is damaged: /leafwright-test/motd is not placed\nhelp: "), "{fault}");
 }
 
 #[test]
 fn links_on_the_way_lead_nowhere_but_below_the_root() {
     let machine = machine();
     let outside = tempfile::tempdir().unwrap();
-    fs::create_dir_all(machine.at("/etc")).unwrap();
+    fs::create_dir_all(machine.at("/leafwright-test")).unwrap();
     fs::create_dir_all(machine.at("/opt/inside")).unwrap();
-    symlink(outside.path(), machine.at("/etc/absolute")).unwrap();
-    symlink("../../../../../../../../../../tmp", machine.at("/etc/upwards")).unwrap();
-    symlink("/opt/inside", machine.at("/etc/inside")).unwrap();
-    let fault = refused(&machine, &[link("/etc/absolute/a", "x")]);
+    symlink(outside.path(), machine.at("/leafwright-test/absolute")).unwrap();
+    symlink("../../../../../../../../../../tmp", machine.at("/leafwright-test/upwards")).unwrap();
+    symlink("/opt/inside", machine.at("/leafwright-test/inside")).unwrap();
+    let fault = refused(&machine, &[link("/leafwright-test/absolute/a", "x")]);
     assert!(fault.contains("leads nowhere"), "{fault}");
-    place(&machine, &[link("/etc/inside/a", "x")]);
+    place(&machine, &[link("/leafwright-test/inside/a", "x")]);
     assert!(machine.at("/opt/inside/a").is_symlink(), "as on the machine itself");
     fs::create_dir(machine.at("/tmp")).unwrap();
-    place(&machine, &[link("/etc/upwards/leafwright-was-here", "x")]);
+    place(&machine, &[link("/leafwright-test/upwards/leafwright-was-here", "x")]);
     assert!(machine.at("/tmp/leafwright-was-here").is_symlink());
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     assert!(!std::path::Path::new("/tmp/leafwright-was-here").exists());
@@ -252,26 +301,39 @@ fn links_on_the_way_lead_nowhere_but_below_the_root() {
 #[test]
 fn what_is_there_is_seen_as_it_is() {
     let machine = machine();
-    machine.write("/etc/file", "text", 0o4750);
-    machine.write("/etc/no-directory", "", 0o644);
-    symlink("file", machine.at("/etc/link")).unwrap();
-    fs::create_dir(machine.at("/etc/directory")).unwrap();
-    let paths = ["/etc/file", "/etc/link", "/etc/directory", "/etc/none", "/none/none", "/etc/no-directory/none"];
+    machine.write("/leafwright-test/file", "text", 0o4750);
+    machine.write("/leafwright-test/no-directory", "", 0o644);
+    symlink("file", machine.at("/leafwright-test/link")).unwrap();
+    fs::create_dir(machine.at("/leafwright-test/directory")).unwrap();
+    let paths = [
+        "/leafwright-test/file",
+        "/leafwright-test/link",
+        "/leafwright-test/directory",
+        "/leafwright-test/none",
+        "/none/none",
+        "/leafwright-test/no-directory/none",
+    ];
     let seen = look(machine.home.root(), paths).unwrap();
-    assert_eq!(seen.keys().collect::<Vec<_>>(), ["/etc/directory", "/etc/file", "/etc/link"]);
-    assert_eq!(seen["/etc/link"], SeenFile::Link { to: "file".into() });
-    assert_eq!(seen["/etc/directory"], SeenFile::Other);
-    let SeenFile::File { digest, mode, .. } = &seen["/etc/file"] else { panic!("{seen:?}") };
+    assert_eq!(
+        seen.keys().collect::<Vec<_>>(),
+        ["/leafwright-test/directory", "/leafwright-test/file", "/leafwright-test/link"]
+    );
+    assert_eq!(seen["/leafwright-test/link"], SeenFile::Link { to: "file".into() });
+    assert_eq!(seen["/leafwright-test/directory"], SeenFile::Other);
+    let SeenFile::File { digest, mode, .. } = &seen["/leafwright-test/file"] else { panic!("{seen:?}") };
     assert_eq!((digest.as_str(), *mode), ("982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1", 0o4750));
-    symlink("loop", machine.at("/etc/loop")).unwrap();
-    assert!(look(machine.home.root(), ["/etc/loop/x"]).is_err(), "whoever looks fails rather than leave something out");
+    symlink("loop", machine.at("/leafwright-test/loop")).unwrap();
+    assert!(
+        look(machine.home.root(), ["/leafwright-test/loop/x"]).is_err(),
+        "whoever looks fails rather than leave something out"
+    );
 }
 
 #[test]
 fn a_damaged_or_newer_index_of_originals_is_refused() {
     let machine = machine();
-    machine.write("/etc/motd", "theirs", 0o644);
-    let changes = placing(&machine, &[("etc/motd", 0o644, "ours")]);
+    machine.write("/leafwright-test/motd", "theirs", 0o644);
+    let changes = placing(&machine, &[("leafwright-test/motd", 0o644, "ours")]);
     place(&machine, &changes);
     let index = machine.home.originals().with_extension("json");
     let text = fs::read_to_string(&index).unwrap();
@@ -280,8 +342,11 @@ fn a_damaged_or_newer_index_of_originals_is_refused() {
     fs::write(&index, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
     assert!(refused(&machine, &changes).contains("written by a newer leafwright"));
     fs::write(&index, &text).unwrap();
-    fs::write(machine.home.originals().join("etc/motd"), "hers").unwrap();
-    assert!(refused(&machine, &[remove("/etc/motd")]).contains("cannot be brought back to /etc/motd"));
+    fs::write(machine.home.originals().join("leafwright-test/motd"), "hers").unwrap();
+    assert!(
+        refused(&machine, &[remove("/leafwright-test/motd")])
+            .contains("cannot be brought back to /leafwright-test/motd")
+    );
 }
 
 /// Said, not asserted: a time is not a fault.
@@ -289,7 +354,7 @@ fn a_damaged_or_newer_index_of_originals_is_refused() {
 fn looking_at_a_machine_is_quick() {
     let machine = machine();
     let text = "x".repeat(2_000);
-    let paths: Vec<String> = (0..22).map(|n| format!("/etc/some/where/{n}.conf")).collect();
+    let paths: Vec<String> = (0..22).map(|n| format!("/leafwright-test/some/where/{n}.conf")).collect();
     paths.iter().for_each(|path| machine.write(path, &text, 0o644));
     let times: Vec<Duration> = (0..20)
         .map(|_| {

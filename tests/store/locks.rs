@@ -45,7 +45,7 @@ fn whoever_waits_gets_it_when_it_is_free() {
     waiting.join().unwrap().unwrap();
 }
 
-/// Those who look take a shared lock for a moment; nobody must mistake one for a holder.
+/// Those who look may take a shared lock for a moment; nobody must mistake one for a holder.
 #[test]
 fn looking_is_in_nobodys_way() {
     let machine = machine();

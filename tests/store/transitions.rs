@@ -183,7 +183,7 @@ fn wherever_it_comes_to_a_boot_leads_to_what_is_current() {
                 AtBoot::Activate => register.begin_return("a gate failed").unwrap(),
             }
             steps += 1;
-            assert!(steps <= 2, "a boot of {} does not end", line(state));
+            assert!(steps <= 3, "a boot of {} does not end", line(state));
         }
         assert_eq!((register.current, register.pending.as_ref()), (state.current, None), "{}", line(state));
         assert_eq!(register.active_generation(), state.current, "after a boot of {}", line(state));

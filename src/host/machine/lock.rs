@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// How long to wait between two tries; also how long somebody who only looks may be in the way.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Tries of `try_take`: a look at the lock is over long before the last.
-const TRIES: u32 = 4;
+const TRIES: u32 = 20;
 
 /// Held until it is dropped, or until the process ends.
 #[derive(Debug)]
@@ -68,11 +68,12 @@ pub fn holder(directory: &Path) -> Result<Option<Holder>> {
         Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened.with_context(|| format!("cannot open {}", path.display()))?,
     };
-    // Shared, so that those who look are not in each other's way.
-    if taken(&file, FlockOperation::NonBlockingLockShared, &path)? {
-        return Ok(None);
-    }
-    read(&file).map(Some).with_context(|| format!("cannot read {}", path.display()))
+    let holder = read(&file).with_context(|| format!("cannot read {}", path.display()))?;
+    // Without a text nobody holds it, and looking takes nothing; a text without a holder is what a crash leaves. Shared, so that those who look
+    // are not in each other's way.
+    let silent = file.metadata().is_ok_and(|is| is.len() == 0);
+    let free = silent || taken(&file, FlockOperation::NonBlockingLockShared, &path)?;
+    Ok((!free).then_some(holder))
 }
 
 fn taken(file: &File, how: FlockOperation, path: &Path) -> Result<bool> {
@@ -95,8 +96,9 @@ impl Lock {
     pub fn say(&self, purpose: &str) -> Result<()> {
         let text = format!("{purpose}, process {}\n", std::process::id());
         let say = || format!("cannot write {}", self.path.display());
-        self.file.set_len(0).with_context(say)?;
-        self.file.write_all_at(text.as_bytes(), 0).with_context(say)
+        // In this order it is never empty while it is held.
+        self.file.write_all_at(text.as_bytes(), 0).with_context(say)?;
+        self.file.set_len(text.len() as u64).with_context(say)
     }
 }
 

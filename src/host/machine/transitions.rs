@@ -89,7 +89,7 @@ impl Register {
     }
 
     /// What has to be done in the boot that `watch` names. A change that was interrupted is returned from, and what is staged waits for
-    /// the boot after. Run again in the same boot it ends no test and tries nothing.
+    /// the boot after. Run again in the same boot it ends no test and tries nothing; only where nothing of ours is active are boots not told apart.
     pub fn boot(&mut self, watch: Watch) -> Result<AtBoot> {
         let another_boot = |boot_id: &str| boot_id != watch.boot_id;
         if let Some(pending) = &mut self.pending {
