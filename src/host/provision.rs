@@ -98,6 +98,11 @@ impl Wish<'_> {
         self.request.is_none_or(|(request, rest)| request.machine != *machine || rest == Rest::Keep)
     }
 
+    /// Whoever enrols one machine makes no keys for the others: they may make their own.
+    fn leaves(&self, id: &KeyId) -> bool {
+        self.request.is_some() && !self.store.has(id)
+    }
+
     /// The key of everyone, and who keeps one that is elsewhere.
     fn users(
         &self,
@@ -126,6 +131,7 @@ impl Wish<'_> {
                         elsewhere.push(user.clone());
                         key.clone()
                     }
+                    None if self.leaves(&id) => continue,
                     None => self.store.nkey_or_new(&id).with_context(|| format!("the key of {user}"))?.public(),
                 },
             };
@@ -155,27 +161,36 @@ impl Wish<'_> {
                     continue;
                 };
                 match good.filter(|old| old.request.as_ref() == Some(request)) {
-                    Some(old) => old.clone(),
-                    None => {
-                        let read = ca::read_request(request, &self.wanted.domain, machine);
-                        let key = read.with_context(|| format!("the certificate request of {machine}"))?.key;
-                        let certificate = authority.certify(machine, names, &key, validity);
-                        let certificate = certificate.with_context(|| format!("the certificate of {machine}"))?;
-                        Certificate { request: Some(request.clone()), ..certificate }
-                    }
+                    Some(old) => Ok(old.clone()),
+                    None => self.from_request(authority, machine, request, validity),
                 }
             } else {
-                let (key, fresh) = ca::key_or_new(self.store, &KeyId::Server(machine.clone()))?;
-                match good.filter(|_| !fresh) {
-                    Some(old) => old.clone(),
-                    None => authority
-                        .certify(machine, names, &key, validity)
-                        .with_context(|| format!("the certificate of {machine}"))?,
+                let id = KeyId::Server(machine.clone());
+                if self.leaves(&id) {
+                    certificates.extend(old.map(|old| (machine.clone(), old.clone())));
+                    continue;
                 }
+                let (key, fresh) = ca::key_or_new(self.store, &id)?;
+                good.filter(|_| !fresh).cloned().map_or_else(|| authority.certify(machine, names, &key, validity), Ok)
             };
+            let certificate = certificate.with_context(|| format!("the certificate of {machine}"))?;
             certificates.insert(machine.clone(), certificate);
         }
         Ok(certificates)
+    }
+
+    /// The key is on the machine; its request has the public half.
+    fn from_request(
+        &self,
+        authority: &Authority,
+        machine: &MachineName,
+        request: &str,
+        validity: Validity,
+    ) -> Result<Certificate> {
+        let key = ca::read_request(request, &self.wanted.domain, machine).context("its request")?.key;
+        let names = self.wanted.servers.get(machine).context("it is no member of the cluster")?;
+        let certificate = authority.certify(machine, names, &key, validity)?;
+        Ok(Certificate { request: Some(request.to_owned()), ..certificate })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::servers::{DEADLINE, connect_as, operator_config, start};
 use crate::store::wanted;
 use leafwright::host::enrolment::{self, Enrolment, Refused, Taken};
 use leafwright::host::keys::{KeyId, KeyStore, NKey, put_secret};
-use leafwright::host::{ca, provision};
+use leafwright::host::{ca, prepare_store, provision};
 use leafwright::identity::enrol::{Fault, Request};
 use leafwright::identity::jwt::Signer;
 use leafwright::identity::{Before, PublicIdentity, UserId, Wanted};
@@ -34,6 +34,7 @@ impl Domain {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let operator = KeyStore::create(&dir.path().join("operator")).unwrap();
+        prepare_store(&operator).unwrap();
         let mut wanted = wanted();
         // A second leaf, whose name others could use.
         let rights = wanted.users[&thermo()].clone();
@@ -237,11 +238,15 @@ fn signing_keeps_what_was_enrolled_and_signs_it_anew_when_its_rights_change() {
     let mut domain = Domain::new();
     let first = domain.identity(&domain.made("thermo"), None);
     let second = domain.identity(&domain.made("oak"), Some(&first));
+    assert!(!second.users.contains_key(&UserId::Leaf(machine("office"))), "nobody asked for it yet");
     let now = OffsetDateTime::now_utc();
     let sign = |domain: &Domain, before: &PublicIdentity, now| {
         provision(&domain.operator, &domain.wanted, before, now).unwrap()
     };
-    assert_eq!(sign(&domain, &second, now), second, "also where the store is thought to be the only one");
+    let second = sign(&domain, &second, now);
+    assert!(second.users.contains_key(&UserId::Leaf(machine("office"))) && second.enrolled.len() == 2);
+    assert_eq!(second.users[&thermo()], first.users[&thermo()], "also where the store is thought to be the only one");
+    assert_eq!(sign(&domain, &second, now), second);
     domain.wanted.users.get_mut(&thermo()).unwrap().0.publish.allow.insert("qry.meadow.>".to_owned());
     let third = sign(&domain, &second, now);
     assert_eq!(third.users[&thermo()].key, first.users[&thermo()].key);
