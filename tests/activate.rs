@@ -59,7 +59,11 @@ async fn plan(machine: &mut FakeMachine, old: Option<&Content>, new: &Content) -
     between(old, new, &seen)
 }
 
-async fn change(machine: &mut FakeMachine, old: Option<&Generation>, new: &Generation) -> Result<machine::Done, Failure> {
+async fn change(
+    machine: &mut FakeMachine,
+    old: Option<&Generation>,
+    new: &Generation,
+) -> Result<machine::Done, Failure> {
     let plan = plan(machine, old.map(|old| &old.content), &new.content).await;
     let gates = of(&new.content, HasLink::No, &BTreeMap::new());
     let change = Change {
@@ -130,7 +134,8 @@ fn is_whole(machine: &FakeMachine, content: &Content) -> Result<(), String> {
             Some(_) => {}
         }
     }
-    let surplus = machine.running.keys().find(|unit| content.definition(unit).is_none() || !content.steady().contains(*unit));
+    let surplus =
+        machine.running.keys().find(|unit| content.definition(unit).is_none() || !content.steady().contains(*unit));
     surplus.map_or(Ok(()), |unit| Err(format!("{unit} runs and ought not to")))
 }
 
@@ -239,7 +244,15 @@ async fn what_was_broken_before_does_not_stand_in_the_way() {
     let gates = of(&new.content, HasLink::Yes, &BTreeMap::new());
     assert!(gates.contains(&Gate::Link));
     let times = (Duration::from_secs(60), Duration::from_secs(5));
-    let change = Change { plan: &plan, old: Some(&old), new: &new, mode: Mode::Persist, gates: &gates, within: times.0, steady: times.1 };
+    let change = Change {
+        plan: &plan,
+        old: Some(&old),
+        new: &new,
+        mode: Mode::Persist,
+        gates: &gates,
+        within: times.0,
+        steady: times.1,
+    };
     activate(&mut machine, &mut NoObjects, &change, &mut |_| ()).await.expect("the link was away before");
     assert_eq!(machine.register.active, Some(2));
 }

@@ -1,6 +1,6 @@
 //! `apply`, `rollback`: this machine becomes what is declared, or what it was.
 
-use super::{Exit, WrongUsage, talk};
+use super::{Exit, WrongUsage, keys, talk};
 use crate::apply::machine::Progress;
 use crate::foreground::Fault;
 use crate::host::machine::register::Mode;
@@ -16,17 +16,21 @@ use std::time::{Duration, Instant};
 /// Make this machine what is declared: show the plan, ask, apply, prove, commit; go back by itself where it does not hold
 ///
 /// Runs on the machine itself, as root. A watchdog goes back when this dies before the commit, and so does a reboot.
+/// `apply domain` makes what belongs to no single machine: the cluster's streams, consumers and events.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which machine of the domain this is
+    /// Which machine of the domain this is, or `domain` for the cluster's own streams, consumers and events
     #[arg(value_name = "MACHINE")]
     machine: String,
+    /// With `domain`: a member of the cluster, as a client reaches it
+    #[arg(long, value_name = "ADDRESS", default_value = "nats://127.0.0.1:4222")]
+    server: Vec<String>,
     #[command(flatten)]
     how: How,
     /// As far as the pre-checks, and touch nothing
     #[arg(long)]
     dry_run: bool,
-    /// The machine's own keys [default: keys in the state directory]
+    /// The machine's own keys [default: keys in the state directory]; with `domain` the domain's key store
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
 }
@@ -87,6 +91,9 @@ impl How {
 
 pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     let began = Instant::now();
+    if args.machine == "domain" {
+        return domain(args, root);
+    }
     let home = args.how.home()?;
     let keys = args.keys.clone().unwrap_or_else(|| args.how.state.join("keys"));
     let prepared = match machine::prepare(root, &args.machine, &keys) {
@@ -100,6 +107,34 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     let order = args.how.order(asked);
     let outcome = block_on(machine::apply(&home, &prepared, &order, &mut args.how.voice()))?;
     tell(outcome, began)
+}
+
+fn domain(args: &Args, root: &Path) -> Result<Exit> {
+    let prepared = match machine::prepare_domain(root, |name| keys::store_or(args.keys.as_deref(), name)) {
+        Ok(prepared) => prepared,
+        Err(Fault::Usage(text)) => return Err(WrongUsage(text).into()),
+        Err(Fault::Unsound { report, sources }) => return Ok(talk::judge(&report, &sources)),
+        Err(Fault::World(error)) => return Err(error),
+    };
+    talk::judge(&prepared.report, &prepared.sources);
+    let mut voice = args.how.voice();
+    let mut agree = |plan: &Plan| {
+        talk::say(plan::render::human(plan).trim_end());
+        voice.agree()
+    };
+    let mut tell = |plan: &Plan, progress: crate::apply::Progress<'_>| {
+        if let crate::apply::Progress::Done { number, of, step } = progress {
+            talk::say(&format!("  {number:>3} of {of}  {}", plan::render::sentence(plan, step)));
+        }
+    };
+    let journal = args.how.state.join("domain-journal.jsonl");
+    let done = block_on(machine::apply_domain(&prepared, &args.server, &journal, &mut agree, &mut tell))?;
+    talk::say(&match done {
+        None => "nothing was done, as you said".to_owned(),
+        Some(plan) if plan.is_empty() => "nothing to do".to_owned(),
+        Some(plan) => format!("the domain: {} steps", plan.steps.len()),
+    });
+    Ok(Exit::Done)
 }
 
 pub fn rollback(args: &RollbackArgs) -> Result<Exit> {

@@ -43,17 +43,16 @@ fn declared(wanted: &Wanted, name: &str) -> Result<MachineName> {
     })
 }
 
-/// Where the request is, and which machine may get other keys.
+/// The request, and which machine may get other keys.
 pub struct Asked<'a> {
-    pub file: &'a Path,
+    pub text: &'a str,
     pub replace: Option<&'a str>,
 }
 
 /// Where the domain's keys are: the request judged, signed, and `identity/` written.
 pub fn enrol(store: &KeyStore, wanted: &Wanted, before: Before<'_>, asked: &Asked<'_>, root: &Path) -> Result<Exit> {
-    let text = read(asked.file)?;
     let replace = asked.replace.map(|name| declared(wanted, name)).transpose()?;
-    let request = match Request::read(&text) {
+    let request = match Request::read(asked.text) {
         Ok(request) => request,
         Err(fault) => return Ok(refused(&format!("the request is refused: {fault}"))),
     };
@@ -81,7 +80,7 @@ fn refused(why: &str) -> Exit {
     Exit::Unsound
 }
 
-fn read(file: &Path) -> Result<String> {
+pub fn read(file: &Path) -> Result<String> {
     let mut text = String::new();
     let say = || format!("cannot read {}", file.display());
     let read = match file == Path::new("-") {

@@ -80,8 +80,13 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
 const NO_IDENTITY: &str = "this domain has no identity yet: run `leafwright keys init`, then `leafwright keys sign`";
 
 fn store(args: &Args, domain: &str) -> Result<PathBuf> {
+    store_or(args.store.as_deref(), domain)
+}
+
+/// The key store that was named, else the usual one of this domain.
+pub(super) fn store_or(named: Option<&Path>, domain: &str) -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(store) = args.store.clone().or_else(|| set("LEAFWRIGHT_KEYS")) {
+    if let Some(store) = named.map(Path::to_owned).or_else(|| set("LEAFWRIGHT_KEYS")) {
         return Ok(store);
     }
     let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
@@ -116,11 +121,24 @@ fn with_declarations(args: &Args, sources: &Sources, root: &Path) -> Result<Exit
     let believed = judged.declared.identity.as_ref().and_then(|written| identity::from_declared(written).value);
     let before = before(&judged, believed.as_ref())?;
     if let Verb::Enrol { file, replace } = &args.verb {
-        let asked = enrol::Asked { file, replace: replace.as_deref() };
+        let text = enrol::read(file)?;
+        let asked = enrol::Asked { text: &text, replace: replace.as_deref() };
         return enrol::enrol(&store, &wanted, before, &asked, root);
     }
     let wish = Wish { store: &store, wanted: &wanted, before, request: None, elsewhere: Elsewhere::Keep };
     enrol::written(&wish.provision(OffsetDateTime::now_utc())?, root)
+}
+
+/// A request that came from elsewhere than a file; as `keys enrol`.
+pub(super) fn enrol_text(root: &Path, named: Option<&Path>, text: &str) -> Result<Exit> {
+    let sources = load::domain(root)?;
+    let Checked { value, report } = judge(&sources);
+    let exit = talk::judge(&report.sorted(), &sources);
+    let Some(judged) = value.filter(|_| exit == Exit::Done) else { return Ok(Exit::Unsound) };
+    let store = KeyStore::open(&store_or(named, judged.domain.name.as_str())?)?;
+    let believed = judged.declared.identity.as_ref().and_then(|written| identity::from_declared(written).value);
+    let before = before(&judged, believed.as_ref())?;
+    enrol::enrol(&store, &compile::wanted(&judged.domain), before, &enrol::Asked { text, replace: None }, root)
 }
 
 /// Signing is the way out of an identity that cannot be believed, and must not be stopped by it; but the keys of

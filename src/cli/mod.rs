@@ -4,6 +4,8 @@
 
 #[cfg(feature = "world")]
 mod apply;
+#[cfg(feature = "world")]
+mod bootstrap;
 mod build;
 mod check;
 #[cfg(feature = "world")]
@@ -84,6 +86,8 @@ enum Verb {
     #[cfg(feature = "world")]
     Rollback(apply::RollbackArgs),
     #[cfg(feature = "world")]
+    Bootstrap(bootstrap::Args),
+    #[cfg(feature = "world")]
     Status(status::Args),
     #[cfg(feature = "world")]
     #[command(hide = true)]
@@ -144,6 +148,8 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Apply(args) => apply::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]
         Verb::Rollback(args) => apply::rollback(args),
+        #[cfg(feature = "world")]
+        Verb::Bootstrap(args) => bootstrap::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]
         Verb::Status(args) => status::run(args),
         #[cfg(feature = "world")]

@@ -37,6 +37,8 @@ pub mod programs;
 #[cfg(feature = "world")]
 mod provision;
 #[cfg(feature = "world")]
+pub mod remote;
+#[cfg(feature = "world")]
 pub mod systemd;
 #[cfg(feature = "world")]
 pub mod world;

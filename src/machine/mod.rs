@@ -2,15 +2,18 @@
 //!
 //! Refuses: other machines. What belongs to no single machine is `domain`'s, over a connection.
 
+mod domain;
 mod objects;
 mod prepare;
 mod apply;
+pub mod bootstrap;
 mod precheck;
 mod recover;
 mod rollback;
 mod status;
 
 pub use apply::{Asked, Order, Outcome, Talk, apply};
+pub use domain::{DomainPrepared, apply_domain, prepare_domain};
 pub use prepare::{Prepared, prepare};
 pub use recover::{Booted, Confirmed, at_boot, confirm, watch};
 pub use rollback::rollback;

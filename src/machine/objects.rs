@@ -32,9 +32,9 @@ pub struct OwnObjects<'a> {
 }
 
 /// Closures are the register's business: here the right one is always there.
-struct Placed<'a>(&'a Desired);
+pub(super) struct NoClosures<'a>(pub &'a Desired);
 
-impl Closures for Placed<'_> {
+impl Closures for NoClosures<'_> {
     fn current(&self, machine: &MachineName) -> Result<Option<String>> {
         Ok(self.0.servers.get(machine).map(|server| server.closure_digest.clone()))
     }
@@ -61,9 +61,15 @@ impl OwnObjects<'_> {
         Ok(Some(plan::between(self.desired, &observed, self.sources)))
     }
 
-    fn world(&self, jetstream: JetStream, made: std::collections::BTreeSet<String>) -> Live<'_, Placed<'_>> {
+    fn world(&self, jetstream: JetStream, made: std::collections::BTreeSet<String>) -> Live<'_, NoClosures<'_>> {
         let jetstreams = BTreeMap::from([(Scope::Machine(self.machine.clone()), jetstream)]);
-        Live { desired: self.desired, closures: Placed(self.desired), jetstreams, made, progress: Box::new(|_, _| ()) }
+        Live {
+            desired: self.desired,
+            closures: NoClosures(self.desired),
+            jetstreams,
+            made,
+            progress: Box::new(|_, _| ()),
+        }
     }
 
     async fn connect(&self, patience: Duration) -> Result<JetStream> {

@@ -4,8 +4,10 @@
 
 #[path = "../lab/mod.rs"]
 mod lab;
+mod apply;
 mod harness;
 mod leftovers;
+mod operator;
 
 use lab::{Run, Scenario};
 use std::process::ExitCode;
@@ -19,6 +21,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside harness::units_restart_and_disks_outlive_power,
     Inside harness::a_hardened_unit_is_confined,
     Inside harness::processes_run_hang_and_die,
+    Inside apply::a_leaf_becomes_what_is_declared,
     Outside leftovers::nothing_is_left_after_success,
     Outside leftovers::nothing_is_left_after_failure,
     Outside leftovers::nothing_is_left_after_a_signal,

@@ -1,0 +1,59 @@
+//! `apply` on a real machine: what is declared, under systemd; only what must be restarted; and back again.
+
+use crate::lab::{DEADLINE, Lab, Machine, until};
+use crate::operator::Operator;
+
+/// A machine with everything that the example's units run.
+pub fn equip(machine: &Machine) {
+    machine.install_tools();
+    machine.must(["mkdir", "-p", "/usr/lib/leafwright"]);
+    machine.must(["ln", "-sf", "/usr/local/bin/leafwright-demo", "/usr/lib/leafwright/leafwright-demo"]);
+}
+
+/// What systemd says that changes whenever a unit is started again.
+pub fn invocation(machine: &Machine, unit: &str) -> String {
+    machine.must(["systemctl", "show", "--value", "-p", "InvocationID", unit]).trim().to_owned()
+}
+
+pub fn a_leaf_becomes_what_is_declared() {
+    let lab = Lab::new();
+    let [office] = lab.running([("office", "10.77.0.21")]);
+    equip(&office);
+    let operator = Operator::new(&[&office]);
+    operator.enrol(&office);
+    operator.sign();
+    let said = operator.applied(&office);
+    assert!(said.contains("generation 1: "), "{said}");
+    for unit in ["nats-server.service", "todos@1.service", "leafwright.target"] {
+        assert!(office.is_active(unit), "{unit}");
+    }
+    let status = office.exec(["leafwright", "status"]);
+    assert!(status.success(), "{}{}", status.stdout, status.stderr);
+    assert!(status.stdout.contains("office is generation 1"), "{}", status.stdout);
+
+    // Nothing to do; and nothing was done.
+    let before = invocation(&office, "nats-server.service");
+    let said = operator.applied(&office);
+    assert!(said.contains("nothing to do"), "{said}");
+    assert_eq!(invocation(&office, "nats-server.service"), before);
+
+    // A key that nats-server reads again when it is told.
+    operator.settings("office", "leaf.max_connections = 77");
+    let said = operator.applied(&office);
+    assert!(said.contains("reload nats-server.service"), "{said}");
+    assert_eq!(invocation(&office, "nats-server.service"), before, "a reload keeps the process");
+
+    // One that it does not.
+    operator.settings("office", "leaf.max_pending = \"16MiB\"");
+    let said = operator.applied(&office);
+    assert!(said.contains("generation 3: "), "{said}");
+    assert_ne!(invocation(&office, "nats-server.service"), before);
+
+    // And back, by number.
+    let output = office.exec(["leafwright", "rollback", "1", "--yes"]);
+    assert!(output.success(), "{}{}", output.stdout, output.stderr);
+    let config = office.read("/etc/nats/nats-server.json").unwrap();
+    assert!(!config.contains("\"max_connections\": 77"), "{config}");
+    assert!(office.exec(["leafwright", "status"]).success());
+    until("the service is there again", DEADLINE, || office.is_active("todos@1.service"));
+}

@@ -1,0 +1,127 @@
+//! Whoever runs the domain: the example's text with the lab's addresses, its key store, and what is taken to a machine and back.
+
+use crate::lab::{Machine, Output};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where the domain's text lies on a machine.
+pub const DOMAIN: &str = "/var/lib/leafwright/domain";
+
+const PARTS: [&str; 8] =
+    ["domain.toml", "machines", "modules", "hardware", "people", "events", "contracts", "identity"];
+
+pub struct Operator {
+    directory: tempfile::TempDir,
+}
+
+impl Operator {
+    /// The example domain, with new keys, and these machines at their addresses.
+    pub fn new(machines: &[&Machine]) -> Self {
+        let operator = Self { directory: tempfile::tempdir().unwrap() };
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for part in PARTS.iter().filter(|part| **part != "identity") {
+            copy(&root.join(part), &operator.domain().join(part));
+        }
+        for machine in machines {
+            operator.settings(machine.name(), &format!("network.host = \"{}\"", machine.address()));
+        }
+        let store = operator.store();
+        operator.must(["keys", "init", "--store", store.to_str().unwrap()]);
+        operator
+    }
+
+    pub fn domain(&self) -> PathBuf {
+        self.directory.path().join("domain")
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.directory.path().join("keys")
+    }
+
+    /// Lines for `[settings]` of a machine.
+    pub fn settings(&self, machine: &str, lines: &str) {
+        let path = self.domain().join(format!("machines/{machine}.toml"));
+        let mut text = fs::read_to_string(&path).unwrap();
+        if !text.contains("[settings]") {
+            // Before tables of its own, which would take the lines.
+            let at = text.find("[settings").unwrap_or(text.len());
+            text.insert_str(at, "\n[settings]\n");
+        }
+        fs::write(&path, text.replacen("[settings]\n", &format!("[settings]\n{lines}\n"), 1)).unwrap();
+    }
+
+    pub fn run<const N: usize>(&self, args: [&str; N]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
+        let output = command.args(args).arg("--domain").arg(self.domain()).output().unwrap();
+        Output {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    pub fn must<const N: usize>(&self, args: [&str; N]) -> String {
+        let output = self.run(args);
+        assert!(output.success(), "{args:?}: {}{}", output.stdout, output.stderr);
+        output.stdout + &output.stderr
+    }
+
+    /// Keys made on the machine, and their public halves signed here.
+    pub fn enrol(&self, machine: &Machine) {
+        self.take_to(machine);
+        let request = machine.exec(["leafwright", "keys", "make", machine.name(), "--domain", DOMAIN]);
+        assert!(request.success(), "{}", request.stderr);
+        let file = self.directory.path().join(format!("{}.request", machine.name()));
+        fs::write(&file, request.stdout).unwrap();
+        let store = self.store();
+        self.must(["keys", "enrol", file.to_str().unwrap(), "--store", store.to_str().unwrap()]);
+    }
+
+    /// Signs what nobody has enrolled.
+    pub fn sign(&self) {
+        let store = self.store();
+        self.must(["keys", "sign", "--store", store.to_str().unwrap()]);
+    }
+
+    /// The domain's text, as it is now.
+    pub fn take_to(&self, machine: &Machine) {
+        let there = machine.path(DOMAIN);
+        if there.exists() {
+            fs::remove_dir_all(&there).unwrap();
+        }
+        for part in PARTS {
+            let from = self.domain().join(part);
+            if from.exists() {
+                copy(&from, &there.join(part));
+            }
+        }
+    }
+
+    /// `apply` on the machine, with the text as it is now.
+    pub fn apply<const N: usize>(&self, machine: &Machine, more: [&str; N]) -> Output {
+        self.take_to(machine);
+        let words = ["leafwright", "apply", machine.name(), "--domain", DOMAIN, "--yes"];
+        machine.exec(words.into_iter().chain(more))
+    }
+
+    /// What must go well.
+    pub fn applied(&self, machine: &Machine) -> String {
+        let output = self.apply(machine, []);
+        assert!(output.success(), "{}{}", output.stdout, output.stderr);
+        output.stdout + &output.stderr
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    }
+}
