@@ -27,6 +27,9 @@ pub struct Args {
     server: Vec<String>,
     #[command(flatten)]
     how: How,
+    /// Write the files of the machine below this directory, for an image or a container; nothing is started
+    #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
+    root: Option<PathBuf>,
     /// As far as the pre-checks, and touch nothing
     #[arg(long)]
     dry_run: bool,
@@ -44,6 +47,9 @@ pub struct RollbackArgs {
     #[command(flatten)]
     how: How,
 }
+
+/// Where a machine has this program.
+const PROGRAM: &str = "/usr/local/bin/leafwright";
 
 /// What both have.
 #[derive(clap::Args)]
@@ -103,6 +109,11 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
         Err(Fault::World(error)) => return Err(error),
     };
     talk::judge(&prepared.report, &prepared.sources);
+    if let Some(below) = &args.root {
+        let home = Home::new(&args.how.state, Some(below))?;
+        let outcome = machine::apply_root(&home, &prepared, Path::new(PROGRAM), &mut args.how.voice())?;
+        return tell(outcome, began);
+    }
     let asked = if args.dry_run { Asked::DryRun } else { Asked::All };
     let order = args.how.order(asked);
     let outcome = block_on(machine::apply(&home, &prepared, &order, &mut args.how.voice()))?;

@@ -127,7 +127,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     }
     let number = match active.filter(|_| same) {
         Some(active) => active,
-        None => stored(home, &lock, prepared, order, &mut door.register)?,
+        None => stored(home, &lock, prepared, order.mode, &mut door.register)?,
     };
     carry_out(prepared, order, found, number, &mut door, talk).await
 }
@@ -158,14 +158,20 @@ async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>) -> Resul
 }
 
 /// The closure in the store, and a generation that names it.
-fn stored(home: &Home, lock: &Lock, prepared: &Prepared, order: &Order, register: &mut Register) -> Result<u64> {
+pub(super) fn stored(
+    home: &Home,
+    lock: &Lock,
+    prepared: &Prepared,
+    mode: Mode,
+    register: &mut Register,
+) -> Result<u64> {
     let manifest = compile::manifest(&prepared.closure, &prepared.sources);
     store::import(home, lock, &prepared.closure, &manifest, &mut go_on)?;
     let draft = Draft {
         closure: closure::directory_name(&prepared.closure),
         created: OffsetDateTime::now_utc().format(&Rfc3339).context("there is no time")?,
         person: prepared.machine.person.to_string(),
-        mode: order.mode,
+        mode,
     };
     Ok(generations::create(home, lock, register, draft)?.number)
 }

@@ -3,6 +3,7 @@
 //! Refuses: other machines. What belongs to no single machine is `domain`'s, over a connection.
 
 mod domain;
+mod image;
 mod objects;
 mod prepare;
 mod apply;
@@ -14,6 +15,7 @@ mod status;
 
 pub use apply::{Asked, Order, Outcome, Talk, apply};
 pub use domain::{DomainPrepared, apply_domain, prepare_domain};
+pub use image::apply_root;
 pub use prepare::{Prepared, prepare};
 pub use recover::{Booted, Confirmed, at_boot, confirm, watch};
 pub use rollback::rollback;

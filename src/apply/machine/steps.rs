@@ -75,13 +75,10 @@ pub async fn carry_out<D: Door>(
     Ok(())
 }
 
-/// The steps on files of the phases before a commit: what a boot does before anything runs.
+/// The steps on files of the phases before a commit: what is done where nothing runs, and refusals.
 pub fn files_of(plan: &MachinePlan) -> Vec<MachineStep> {
-    plan.before.iter().chain(&plan.after).filter(|step| !is_job(&step.act)).cloned().collect()
-}
-
-fn is_job(act: &Act) -> bool {
-    matches!(act, Act::Stop { .. } | Act::Start { .. } | Act::Reload { .. } | Act::Restart { .. })
+    let wanted = |step: &&MachineStep| is_of_files(&step.act) || matches!(step.act, Act::Refuse { .. });
+    plan.before.iter().chain(&plan.after).filter(wanted).cloned().collect()
 }
 
 fn is_of_files(act: &Act) -> bool {

@@ -161,7 +161,8 @@ pub async fn observe(look: Look<'_>, paths: &BTreeSet<String>, units: &BTreeSet<
     Ok(Observation { active, files, units, failed, server_digest })
 }
 
-fn change(entry: &Path, act: &Act) -> Result<files::Change> {
+/// A step on a file, as the disk takes it: files of the closure are in `entry`.
+pub fn change(entry: &Path, act: &Act) -> Result<files::Change> {
     Ok(match act {
         Act::Place { path, from, mode, digest } => {
             files::Change::Place { path: path.clone(), from: entry.join(from), mode: *mode, digest: digest.clone() }

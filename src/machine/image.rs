@@ -1,0 +1,60 @@
+//! `apply --root DIR`: the files of a machine below a directory that will be its root: an image, a container. No service
+//! manager, no server, no keys: the first boot makes users and directories, and starts what is enabled.
+//!
+//! Refuses: starting anything, and putting a secret into an image.
+
+use super::apply::{Outcome, Talk, stored};
+use super::{Prepared, generation};
+use crate::apply::machine::files_of;
+use crate::host::machine::boot_units;
+use crate::host::machine::real::change;
+use crate::host::machine::register::{self, Active, Mode};
+use crate::host::machine::{Home, files, generations, go_on};
+use crate::plan::machine::{Content, Observation, between, paths_and_units};
+use anyhow::{Result, bail};
+use std::path::Path;
+
+/// Whose boot an image had: none. The first real one differs.
+const NO_BOOT: &str = "image";
+
+/// `program` is where leafwright will be on the machine.
+pub fn apply_root(home: &Home, prepared: &Prepared, program: &Path, talk: &mut dyn Talk) -> Result<Outcome> {
+    let machine = prepared.machine.name.as_str();
+    let lock = home.lock(&format!("apply of {machine}"))?;
+    let mut register = register::open(home, machine)?;
+    if let Some(pending) = &register.pending {
+        bail!("generation {} is pending in {}: boot it, and let it end", pending.to, home.state().display());
+    }
+    let new = Content::of(&prepared.closure)?;
+    let old = register.active_generation().map(|active| generation(home, active)).transpose()?;
+    let (paths, _) = paths_and_units(old.as_ref().map(|old| &old.content), &new);
+    let seen = files::look(home.root(), paths.iter().map(String::as_str))?;
+    let seen = Observation { files: seen, ..Observation::default() };
+    let mut plan = between(old.as_ref().map(|old| &old.content), &new, &seen);
+    plan.before = files_of(&plan);
+    plan.after.clear();
+    plan.last.retain(|step| matches!(step.act, crate::plan::machine::Act::Remove { .. }));
+    let same = old.as_ref().is_some_and(|old| old.content.digest == new.digest);
+    if let (true, true, Some(generation)) = (plan.is_empty(), same, register.active_generation()) {
+        return Ok(Outcome::NothingToDo { generation });
+    }
+    talk.plan(&plan, None);
+    if let Some(refused) = plan.refused().next() {
+        bail!("nothing was done, because {}", crate::plan::machine::render::sentence(refused));
+    }
+    if !talk.agree()? {
+        return Ok(Outcome::NotAgreed);
+    }
+    let number = match register.active_generation().filter(|_| same) {
+        Some(active) => active,
+        None => stored(home, &lock, prepared, Mode::Persist, &mut register)?,
+    };
+    boot_units::install(home, &lock, program)?;
+    let entry = home.entry(&generations::read(home, number)?.closure);
+    let changes = plan.steps().map(|step| change(&entry, &step.act)).collect::<Result<Vec<_>>>()?;
+    files::place_all(home, &lock, &changes, &mut go_on)?;
+    register.active = Some(Active { generation: number, boot_id: NO_BOOT.to_owned() });
+    register.current = Some(number);
+    register::write(home, &lock, &register)?;
+    Ok(Outcome::Applied { generation: number, steps: plan.steps().count(), mode: Mode::Persist })
+}
