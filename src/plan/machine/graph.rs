@@ -92,6 +92,9 @@ impl Graph {
             for (directive, _) in DIRECTORIES {
                 let others: Vec<String> = words(install, directive).collect();
                 put_back(&mut self.pulls, others.clone());
+                for target in others.iter().filter(|other| kind(other) == "target") {
+                    self.after.entry(target.clone()).or_default().insert(name.to_owned());
+                }
                 if directive == "RequiredBy" {
                     put_back(&mut self.stops_with, others);
                 }
@@ -154,6 +157,15 @@ impl Graph {
             }
         }
         found
+    }
+
+    /// The edges of order of both: what is stopped has them from before and from now.
+    pub fn ordered_with(&self, other: &Graph) -> Graph {
+        let mut both = Graph { units: &self.units | &other.units, after: self.after.clone(), ..Graph::default() };
+        for (name, others) in &other.after {
+            both.after.entry(name.clone()).or_default().extend(others.iter().cloned());
+        }
+        both
     }
 
     /// Each unit's place in an order in which everything is started after what it says; a cycle is cut where it closes.

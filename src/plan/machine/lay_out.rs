@@ -7,7 +7,7 @@ use super::content::Placed;
 use super::enablement::Fault;
 use super::files::Bytes;
 use super::model::{Act, MachineStep, Why};
-use super::units::{Differences, Moment, Verb, Verdict, first_phase, is_read_by_systemd, unread};
+use super::units::{Differences, Moment, Verb, Verdict, first_phase, goes_early, is_read_by_systemd, unread};
 use crate::compile::ArtefactKind;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +46,7 @@ fn refusal(fault: Fault) -> MachineStep {
 
 /// What is stopped: what starts others first, then in the reverse of the order in which units were started.
 fn stops(case: &Case<'_>, verdicts: &BTreeMap<String, Verdict>, moment: Moment) -> Vec<MachineStep> {
-    let order = case.old_graph.order();
+    let order = case.old_graph.ordered_with(&case.new_graph).order();
     let stopped = verdicts.iter().filter(|(name, verdict)| match verdict.verb {
         // A unit that something dragged along may be stopped already, when nothing new needs it.
         Verb::Stop => moment == Moment::Early && case.runs(name),
@@ -55,7 +55,7 @@ fn stops(case: &Case<'_>, verdicts: &BTreeMap<String, Verdict>, moment: Moment) 
     });
     let mut stopped: Vec<_> = stopped.collect();
     stopped.sort_by_key(|(name, _)| {
-        let starts_others = case.old_graph.triggers.contains_key(*name);
+        let starts_others = [&case.old_graph, &case.new_graph].iter().any(|graph| graph.triggers.contains_key(*name));
         (!starts_others, Reverse(order.get(*name).copied()), *name)
     });
     let step = |(name, verdict): (&String, &Verdict)| unit_step(name, "stop", verdict.why.clone());
@@ -103,10 +103,10 @@ fn acts<'a>(differences: &'a Differences) -> impl Iterator<Item = (&'a String, &
     differences.iter().filter_map(|(path, found)| Some((path, found.act.as_ref()?, &found.why)))
 }
 
-/// Links that go, go here: as long as they are there, their target pulls in what they name.
+/// Links that go, go here: as long as they are there, their target pulls in what they name. So does what units that stay would read.
 fn files(case: &Case<'_>, differences: &Differences) -> Vec<MachineStep> {
     let rank = |path: &str, act: &Act| match act {
-        Act::Remove { .. } if case.old_links.links.contains_key(path) => Some(2),
+        Act::Remove { .. } if goes_early(case, path) => Some(2),
         Act::Remove { .. } => None,
         Act::Link { .. } => Some(1),
         _ => Some(0),
@@ -134,7 +134,7 @@ fn tools(case: &Case<'_>, differences: &Differences) -> Vec<MachineStep> {
 /// systemd reads again when a file of its own changed or changes, or when it says that it has not read one.
 fn reread(case: &Case<'_>, differences: &Differences) -> Option<MachineStep> {
     let touched = differences.iter().filter(|(path, found)| {
-        let goes_last = found.why == Why::Gone && !case.old_links.links.contains_key(*path);
+        let goes_last = found.why == Why::Gone && !goes_early(case, path);
         !goes_last && is_read_by_systemd(case, path) && (found.act.is_some() || found.bytes == Bytes::Other)
     });
     // A link that is gone already says nothing.
@@ -150,8 +150,7 @@ fn reread(case: &Case<'_>, differences: &Differences) -> Option<MachineStep> {
 }
 
 fn removals(case: &Case<'_>, differences: &Differences) -> Vec<MachineStep> {
-    let gone = acts(differences)
-        .filter(|(path, act, _)| matches!(act, Act::Remove { .. }) && !case.old_links.links.contains_key(*path));
+    let gone = acts(differences).filter(|(path, act, _)| matches!(act, Act::Remove { .. }) && !goes_early(case, path));
     let mut steps: Vec<MachineStep> = vec![];
     let mut what = vec![];
     for (path, act, why) in gone {

@@ -109,7 +109,7 @@ fn because(step: &MachineStep) -> String {
             let one = what.len() == 1;
             match &step.act {
                 // Files are followed by a change, units by going down and coming up.
-                Act::Stop { .. } => format!("{all} {} down", if one { "goes" } else { "go" }),
+                Act::Stop { .. } if !all.starts_with('/') => format!("{all} {} down", if one { "goes" } else { "go" }),
                 Act::Start { .. } if !all.starts_with('/') => format!("it was stopped for {all}"),
                 _ => format!("{all} {}", if one { "changes" } else { "change" }),
             }
@@ -127,7 +127,7 @@ fn listed(items: Vec<String>, between: &str) -> String {
 fn described(change: &FieldEffect) -> String {
     let name = named(&change.field);
     if change.field == "content" || change.field.ends_with(".env") || change.field.ends_with(".pem") {
-        return format!("{name} is another one");
+        return format!("{name} changed");
     }
     match (written(&change.field, &change.from), written(&change.field, &change.to)) {
         (Some(from), Some(to)) => format!("{name} is {to}, was {from}"),
@@ -137,6 +137,9 @@ fn described(change: &FieldEffect) -> String {
 
 /// A key of nats-server's configuration goes by its option where one says it alone.
 fn named(field: &str) -> String {
+    if matches!(field, "content" | "mode" | "kind") {
+        return format!("its {field}");
+    }
     let Some(pointer) = field.strip_prefix('/') else { return field.to_owned() };
     let path: Vec<&str> = pointer.split('/').filter(|part| part.parse::<u32>().is_err()).collect();
     match effects::key(&path.join(".")) {
@@ -155,6 +158,9 @@ fn written(field: &str, value: &Value) -> Option<String> {
         (_, Value::Null) => "not set".to_owned(),
         (_, Value::String(text)) if text.is_empty() => "empty".to_owned(),
         (_, Value::String(text)) => text.clone(),
+        (_, Value::Array(all)) if all.iter().all(Value::is_string) => {
+            all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        }
         (_, other) => other.to_string(),
     };
     (text.chars().count() <= VALUE_MAX).then_some(text)

@@ -50,7 +50,22 @@ pub fn verdicts(case: &Case<'_>, differences: &Differences) -> BTreeMap<String, 
     let alone = names.into_iter().filter_map(|name| Some((name.clone(), alone(case, differences, name)?)));
     let mut verdicts: BTreeMap<String, Verdict> = alone.collect();
     while carry(case, &mut verdicts) {}
+    let run_by_others: Vec<String> =
+        verdicts.keys().filter(|name| is_run_by_another(case, &verdicts, name)).cloned().collect();
+    verdicts.retain(|name, _| !run_by_others.contains(name));
     verdicts
+}
+
+/// A oneshot runs each time that something which wants it is started; a step of its own would run it twice.
+fn is_run_by_another(case: &Case<'_>, verdicts: &BTreeMap<String, Verdict>, name: &str) -> bool {
+    let starts = |other: &String| {
+        let verb = verdicts.get(other).map(|verdict| verdict.verb);
+        matches!(verb, Some(Verb::Start | Verb::Restart | Verb::Bounce(_)))
+    };
+    let wanted_by = case.new_graph.pulls.iter().filter(|(other, wants)| *other != name && wants.contains(name));
+    starts(&name.to_owned())
+        && case.new.definition(name).is_some_and(|unit| is_oneshot(unit) && ends_by_itself(unit))
+        && wanted_by.map(|(other, _)| other).any(starts)
 }
 
 /// What a unit needs for its own sake.
@@ -185,26 +200,41 @@ fn told(case: &Case<'_>, differences: &Differences) -> Told {
 
 /// Files that the unit reads when it starts or reloads, and that are other than before.
 fn followed(case: &Case<'_>, differences: &Differences, name: &str, new: &Unit) -> BTreeMap<String, Effect> {
-    let mut readable: BTreeMap<String, Effect> = BTreeMap::new();
-    if let Some(service) = new.get("Service") {
-        let files = service.get("EnvironmentFile").into_iter().flatten().map(|file| file.trim_start_matches('-'));
-        let credentials = ["LoadCredential", "LoadCredentialEncrypted"].into_iter();
-        let credentials = credentials.filter_map(|directive| service.get(directive)).flatten();
-        let credentials = credentials.filter_map(|line| line.split_once(':')).map(|(_, path)| path);
-        readable.extend(files.chain(credentials).map(|path| (expanded(path, name), Effect::Restart)));
-    }
-    for (path, placed) in &case.new.files {
+    let mut read: BTreeMap<String, Effect> = reads(name, new).map(|path| (path, Effect::Restart)).collect();
+    for (path, placed) in case.old.files.iter().chain(&case.new.files) {
         if name == NATS && placed.kind == ArtefactKind::Certificate {
-            readable.entry(path.clone()).or_insert(Effect::Reload);
+            read.entry(path.clone()).or_insert(Effect::Reload);
         }
         let dropped = dropped_into(path).is_some_and(|unit| unit == name || Some(unit.to_owned()) == template_of(name));
         if dropped && !is_wholly_reread(name) {
-            readable.insert(path.clone(), Effect::Restart);
+            read.insert(path.clone(), Effect::Restart);
         }
     }
     let other = |path: &String| differences.get(path).is_some_and(|found| found.bytes == Bytes::Other);
-    readable.retain(|path, _| other(path));
-    readable
+    read.retain(|path, _| other(path));
+    read
+}
+
+/// Files that systemd reads for a unit before it starts it.
+fn reads(name: &str, unit: &Unit) -> impl Iterator<Item = String> {
+    let lines = |directive: &str| unit.get("Service").and_then(|service| service.get(directive)).into_iter().flatten();
+    let files = lines("EnvironmentFile").map(|file| file.trim_start_matches('-'));
+    let credentials = lines("LoadCredential").chain(lines("LoadCredentialEncrypted"));
+    let credentials = credentials.filter_map(|line| line.split_once(':')).map(|(_, path)| path);
+    files.chain(credentials).map(|path| expanded(path, name))
+}
+
+/// What goes and would still be seen by something that stays and starts: a link, a drop-in, a file that is read if it is there,
+/// an instance's own file over its template.
+pub fn goes_early(case: &Case<'_>, path: &str) -> bool {
+    let read = || {
+        let units = case.new_graph.units.iter().filter_map(|name| Some((name, case.new.definition(name)?)));
+        units.into_iter().any(|(name, unit)| reads(name, unit).any(|read| read == path))
+    };
+    case.old_links.links.contains_key(path)
+        || dropped_into(path).is_some()
+        || unit_at(path).is_some_and(|unit| case.new.definition(unit).is_some())
+        || read()
 }
 
 /// A target that wants units of others which it did not want before: starting it pulls them in.

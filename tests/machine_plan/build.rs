@@ -1,0 +1,67 @@
+//! Generations of one small machine, compiled from declarations that a test edits.
+
+use super::fixture::{self, edit, name};
+use super::simulator::Generation;
+use leafwright::compile::{self, Closure};
+use leafwright::name::{ByteSize, Duration};
+use leafwright::resolve::{File, Machine, Options, Unit};
+use std::collections::BTreeMap;
+
+/// The office of the fixture: two instances of `todos`, one of `web`.
+pub fn closure(change: impl FnOnce(&mut Options), ca: &str) -> Closure {
+    let mut domain = fixture::alone().domain;
+    edit(&mut domain, "office", |office: &mut Machine| change(&mut office.options));
+    let mut identity = fixture::identity(&domain);
+    identity.ca = format!("-----BEGIN CERTIFICATE-----\n{ca}\n-----END CERTIFICATE-----\n");
+    let checked = compile::domain(&domain, &identity);
+    assert!(!checked.report.has_errors(), "{:?}", checked.report);
+    checked.value.unwrap().machines.remove("office").unwrap()
+}
+
+pub fn generation(change: impl FnOnce(&mut Options)) -> Generation {
+    Generation::of(&closure(change, "one"))
+}
+
+/// `units."<name>"` from lines such as `Timer.OnCalendar=daily`.
+pub fn unit(options: &mut Options, name: &str, lines: &[&str]) {
+    let unit = options.units.entry(name.to_owned()).or_default();
+    lines.iter().for_each(|line| directive(unit, line));
+}
+
+pub fn directive(unit: &mut Unit, line: &str) {
+    let (place, value) = line.split_once('=').unwrap();
+    let (section, directive) = place.split_once('.').unwrap();
+    unit.entry(section.to_owned()).or_default().entry(directive.to_owned()).or_default().push(value.to_owned());
+}
+
+pub fn file(options: &mut Options, path: &str, text: &str) {
+    let file = File { text: Some(text.to_owned()), template: None, values: BTreeMap::new(), mode: "0644".to_owned() };
+    options.files.insert(path.to_owned(), file);
+}
+
+pub fn service<'a>(options: &'a mut Options, service: &str) -> &'a mut leafwright::resolve::Service {
+    options.services.get_mut(service).unwrap()
+}
+
+pub fn size(bytes: u64) -> ByteSize {
+    ByteSize::bytes(bytes)
+}
+
+pub fn seconds(seconds: u64) -> Duration {
+    Duration::secs(seconds)
+}
+
+/// A third service, which answers nothing.
+pub fn clock(options: &mut Options) {
+    options.services.insert(name!("clock"), fixture::service("web", &["/bin/true", "tick"]));
+}
+
+pub fn timer(options: &mut Options, when: &str, exec: &str) {
+    unit(options, "tidy.timer", &[&format!("Timer.OnCalendar={when}"), "Install.WantedBy=timers.target"]);
+    unit(options, "tidy.service", &["Service.Type=oneshot", &format!("Service.ExecStart={exec}")]);
+}
+
+pub fn socket(options: &mut Options, listen: &str) {
+    unit(options, "talk.socket", &[&format!("Socket.ListenStream={listen}"), "Install.WantedBy=sockets.target"]);
+    unit(options, "talk.service", &["Service.ExecStart=/bin/talk"]);
+}
