@@ -8,6 +8,8 @@ mod apply;
 mod harness;
 mod leftovers;
 mod operator;
+mod systemd;
+mod probe;
 
 use lab::{Run, Scenario};
 use std::process::ExitCode;
@@ -26,11 +28,22 @@ const SCENARIOS: &[Scenario] = scenarios![
     Outside leftovers::nothing_is_left_after_failure,
     Outside leftovers::nothing_is_left_after_a_signal,
     Outside leftovers::a_skip_is_seen,
+    Inside systemd::jobs_are_done_and_units_are_seen,
+    Inside systemd::new_files_are_seen_after_a_reload,
+    Inside systemd::failures_say_why,
+    Inside systemd::what_hangs_is_cancelled,
+    Inside systemd::a_transient_service_outlives_who_started_it,
+    Inside systemd::without_a_bus_its_own_socket_does,
     Hidden leftovers::passes,
     Hidden leftovers::fails,
     Hidden leftovers::waits,
 ];
 
 fn main() -> ExitCode {
+    // A machine has this program too, for what the library does inside it.
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((_, words)) = args.split_first().filter(|(first, _)| *first == "probe") {
+        return probe::main(words);
+    }
     lab::main(SCENARIOS)
 }

@@ -2,6 +2,7 @@
 //!
 //! Refuses: knowing what a call means, and signals from anybody but systemd.
 
+use super::private;
 use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +20,6 @@ const HANDSHAKE: Duration = Duration::from_secs(3);
 
 const NAME: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";
-const PRIVATE: &str = "unix:path=/run/systemd/private";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
@@ -70,15 +70,19 @@ impl Bus {
     }
 
     pub(super) async fn direct() -> Result<Self> {
-        Self::over(Builder::address(PRIVATE)?.p2p()).await
+        let opened = tokio::time::timeout(HANDSHAKE, private::open()).await;
+        let (socket, id) = opened.map_err(|_| anyhow!("no answer within {HANDSHAKE:?}"))??;
+        Self::over(Builder::authenticated_socket(socket, id.as_str())?.p2p()).await
     }
 
     async fn over(builder: Builder<'_>) -> Result<Self> {
-        let connected = in_time(HANDSHAKE, builder.build()).await;
-        let mut bus = Self { connection: connected.context("no connection")?, owner: None };
+        let connection = in_time(HANDSHAKE, builder.build()).await?;
+        let mut bus = Self { connection, owner: None };
         // Without this systemd sends no signals over the bus.
         let answer = bus.manager("Subscribe", &(), HANDSHAKE).await.context("systemd does not answer")?;
-        bus.owner = answer.header().sender().map(ToString::to_string);
+        if !bus.is_direct() {
+            bus.owner = answer.header().sender().map(ToString::to_string);
+        }
         Ok(bus)
     }
 
@@ -176,6 +180,8 @@ async fn in_time<T>(deadline: Duration, call: impl Future<Output = zbus::Result<
         Ok(Err(zbus::Error::MethodError(name, text, _))) => {
             Err(Refusal { name: name.to_string(), text: text.unwrap_or_default() }.into())
         }
-        Ok(answer) => Ok(answer?),
+        // Not as a cause: what zbus says of an error contains its causes.
+        Ok(Err(error)) => Err(anyhow!("{error}")),
+        Ok(Ok(answer)) => Ok(answer),
     }
 }

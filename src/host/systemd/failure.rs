@@ -108,6 +108,7 @@ impl JobFailure {
             JobResult::Overdue(deadline) => {
                 format!("not done within {deadline:?}; the job was cancelled and the unit is {}", self.state)
             }
+            JobResult::Invalid => format!("it is {}", self.state),
             JobResult::Refused(refusal) => refusal.to_string(),
             JobResult::Other(word) => format!("systemd says {word:?} of the job"),
         }
@@ -191,6 +192,7 @@ mod tests {
             (JobResult::Dependency, "it needs b.service, which failed\n"),
             (JobResult::Timeout, "the time that systemd gives the job was up\n"),
             (JobResult::Canceled, "another took its place\n"),
+            (JobResult::Invalid, "cannot start a.service: it is activating (start)\n"),
             (JobResult::Refused(refusal("UnitMasked")), "systemd says: Unit is so\n"),
             (JobResult::Refused(refusal("UnitMasked")), "help: systemctl unmask a.service"),
             (JobResult::Other("frozen".into()), "systemd says \"frozen\" of the job\n"),

@@ -53,7 +53,7 @@ impl fmt::Display for Verb {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobResult {
     Done,
-    /// There was nothing to do: a unit that is not there was stopped, one that does not run was reloaded.
+    /// There was nothing to do: a unit that is not there was stopped.
     Skipped,
     Failed,
     /// The job's own time was up (`JobTimeoutSec=`).
@@ -64,6 +64,8 @@ pub enum JobResult {
     Canceled,
     /// Our deadline passed, and it was cancelled.
     Overdue(Duration),
+    /// It does not apply to a unit in this state: one that does not run was reloaded.
+    Invalid,
     /// systemd did not take the job, and said why.
     Refused(Refusal),
     /// `assert`, `unsupported`, `collected`, `once`, `frozen`, and what is yet to come.
@@ -79,6 +81,7 @@ impl JobResult {
             "timeout" => Self::Timeout,
             "dependency" => Self::Dependency,
             "canceled" => Self::Canceled,
+            "invalid" => Self::Invalid,
             other => Self::Other(other.to_owned()),
         }
     }

@@ -6,6 +6,7 @@ mod bus;
 mod failure;
 mod jobs;
 mod observe;
+mod private;
 mod transient;
 
 pub use bus::Refusal;
@@ -13,13 +14,15 @@ pub use failure::{JobFailure, JobsFailed};
 pub use jobs::{JobResult, Verb};
 pub use transient::{Property, Transient};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use bus::{ANSWER, Bus, MANAGER};
 use std::path::Path;
 use std::time::Duration;
 
 /// Reading all unit files again takes seconds on a machine with many.
 const RELOAD: Duration = Duration::from_secs(180);
+
+const NEEDS: &str = "this needs root on a machine whose init is systemd";
 
 /// A connection to systemd. It does not come back by itself when the bus goes: connect again.
 #[derive(Debug)]
@@ -35,22 +38,20 @@ pub fn is_running() -> bool {
 impl Systemd {
     /// Over the system bus, or directly where there is none.
     pub async fn connect() -> Result<Self> {
-        match Bus::system().await {
-            Ok(bus) => Ok(Self { bus }),
-            Err(error) => {
-                let direct = Self::connect_directly().await;
-                direct.with_context(|| format!("cannot reach systemd over the system bus: {error:#}"))
-            }
-        }
+        let bus = match Bus::system().await {
+            Ok(bus) => bus,
+            Err(error) => Bus::direct().await.map_err(|direct| {
+                anyhow!("cannot reach systemd: over the system bus: {error:#}; directly: {direct:#}\nhelp: {NEEDS}")
+            })?,
+        };
+        Ok(Self { bus })
     }
 
     /// Over systemd's own socket, for root alone: it needs no bus, starts none and waits for none, so what runs early in the
     /// boot takes this.
     pub async fn connect_directly() -> Result<Self> {
-        let bus = Bus::direct().await.context(
-            "cannot reach systemd over /run/systemd/private\nhelp: this needs root on a machine whose init is systemd",
-        )?;
-        Ok(Self { bus })
+        let bus = Bus::direct().await;
+        Ok(Self { bus: bus.map_err(|error| anyhow!("cannot reach systemd: {error:#}\nhelp: {NEEDS}"))? })
     }
 
     /// Is the connection systemd's own socket and not the bus?
