@@ -13,6 +13,7 @@ mod door;
 #[cfg(feature = "world")]
 mod enrol;
 mod explain;
+mod hardware;
 #[cfg(feature = "world")]
 mod gc;
 #[cfg(feature = "world")]
@@ -77,6 +78,7 @@ struct Cli {
 enum Verb {
     Check(check::Args),
     Build(build::Args),
+    Hardware(hardware::Args),
     #[cfg(feature = "world")]
     Plan(plan::Args),
     #[cfg(feature = "world")]
@@ -140,6 +142,7 @@ fn run(cli: &Cli) -> Result<Exit> {
     match &cli.verb {
         Verb::Check(args) => check::run(args, &read_domain(cli)?),
         Verb::Build(args) => build::run(args, &read_domain(cli)?),
+        Verb::Hardware(args) => hardware::run(args, || read_domain(cli)),
         #[cfg(feature = "world")]
         Verb::Plan(args) => plan::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]

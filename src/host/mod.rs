@@ -16,6 +16,7 @@ pub mod credentials;
 pub mod enrolment;
 #[cfg(feature = "world")]
 pub mod fake;
+pub mod hardware;
 #[cfg(feature = "world")]
 pub mod jetstream;
 #[cfg(feature = "world")]
