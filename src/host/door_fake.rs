@@ -116,10 +116,15 @@ impl FakeMachine {
         }
     }
 
-    /// Units that some generation wants and whose file is loaded.
+    /// Units that the generation wants whose target is loaded.
     fn running_wanted(&self) -> Vec<String> {
-        let all = self.generations.values().flat_map(Content::steady);
-        let wanted: BTreeSet<String> = all.collect();
+        let target = file_of(units::TARGET);
+        let loaded = match self.loaded.get(&target) {
+            Some(SeenFile::File { digest, .. }) => digest,
+            _ => return vec![],
+        };
+        let is_loaded = |content: &&Content| content.files.get(&target).is_some_and(|file| file.digest == *loaded);
+        let wanted = self.generations.values().find(is_loaded).map(Content::steady).unwrap_or_default();
         wanted.into_iter().filter(|unit| self.loaded.contains_key(&file_of(unit))).collect()
     }
 

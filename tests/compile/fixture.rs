@@ -104,6 +104,7 @@ fn machine(sources: &mut Sources, text: &str, part: Part, options: Options) -> M
             cores: 2,
             memory: ByteSize::bytes(1 << 30),
             disk: ByteSize::bytes(16 << 30),
+            requires: Default::default(),
         },
         person: name!("ada"),
         events: vec![],

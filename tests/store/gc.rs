@@ -135,18 +135,18 @@ fn a_crash_before_each_step_and_then_one_run_is_as_one_run() {
             "remove"
         ]
     );
-    for stop in 0..all.len() {
+    for (stop, step) in all.iter().enumerate() {
         let machine = with_generations(3);
         let mut seen = 0;
-        let crashed = gc::collect(&machine.home, &machine.lock(), &read(&machine), Keep::Newest(1), &mut |step| {
+        let crashed = gc::collect(&machine.home, &machine.lock(), &read(&machine), Keep::Newest(1), &mut |_| {
             seen += 1;
-            anyhow::ensure!(seen <= stop, "crashed before: {step}");
+            anyhow::ensure!(seen <= stop, "crashed");
             Ok(())
         });
         assert!(crashed.is_err());
         check(&machine);
         collect(&machine, Keep::Newest(1));
-        assert_eq!(tree(&machine.home.store()), tree(&clean.home.store()), "after a crash before {}", all[stop]);
+        assert_eq!(tree(&machine.home.store()), tree(&clean.home.store()), "after a crash before {step}");
         assert_eq!(numbers(&machine), [3]);
     }
 }

@@ -30,15 +30,8 @@ pub struct Observation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SeenFile {
-    File {
-        digest: String,
-        mode: u32,
-        uid: u32,
-        gid: u32,
-    },
-    Link {
-        to: String,
-    },
+    File { digest: String, mode: u32, uid: u32, gid: u32 },
+    Link { to: String },
     /// A directory, a socket, a device: never replaced.
     Other,
 }
@@ -71,21 +64,11 @@ pub struct SeenUnit {
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Act {
     /// Puts the file `from` of the closure at `path`.
-    Place {
-        path: String,
-        from: String,
-        mode: u32,
-        digest: String,
-    },
+    Place { path: String, from: String, mode: u32, digest: String },
     /// Makes a symbolic link: how a unit is enabled.
-    Link {
-        path: String,
-        to: String,
-    },
+    Link { path: String, to: String },
     /// Removes a file or link of ours; what it replaced comes back.
-    Remove {
-        path: String,
-    },
+    Remove { path: String },
     /// `systemd-sysusers` with our file.
     Users,
     /// `systemd-tmpfiles --create` with our file.
@@ -96,6 +79,7 @@ pub enum Act {
     },
     /// The manager reads unit files again.
     DaemonReload,
+<<<<<<< HEAD
     Stop {
         unit: String,
     },
@@ -114,6 +98,12 @@ pub enum Act {
         say: String,
         way_out: String,
     },
+=======
+    Stop { unit: String },
+    Reload { unit: String },
+    Restart { unit: String },
+    Start { unit: String },
+>>>>>>> f-store
 }
 
 /// Why a step is taken.
