@@ -79,7 +79,6 @@ pub enum Act {
     },
     /// The manager reads unit files again.
     DaemonReload,
-<<<<<<< HEAD
     Stop {
         unit: String,
     },
@@ -98,12 +97,6 @@ pub enum Act {
         say: String,
         way_out: String,
     },
-=======
-    Stop { unit: String },
-    Reload { unit: String },
-    Restart { unit: String },
-    Start { unit: String },
->>>>>>> f-store
 }
 
 /// Why a step is taken.
