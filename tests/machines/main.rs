@@ -5,6 +5,9 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 mod apply;
+mod back;
+mod domain;
+mod drift;
 mod harness;
 mod leftovers;
 mod operator;
@@ -24,6 +27,13 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside harness::a_hardened_unit_is_confined,
     Inside harness::processes_run_hang_and_die,
     Inside apply::a_leaf_becomes_what_is_declared,
+    Inside back::a_unit_that_does_not_stay_up_goes_back,
+    Inside back::a_killed_apply_goes_back,
+    Inside back::a_power_cut_goes_back,
+    Inside back::modes_last_as_long_as_they_say,
+    Inside drift::what_hands_change_is_found_and_repaired,
+    Inside domain::a_bare_machine_is_bootstrapped_over_ssh,
+    Inside domain::five_machines_become_a_domain,
     Outside leftovers::nothing_is_left_after_success,
     Outside leftovers::nothing_is_left_after_failure,
     Outside leftovers::nothing_is_left_after_a_signal,

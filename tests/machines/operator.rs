@@ -52,6 +52,10 @@ impl Operator {
     }
 
     pub fn run<const N: usize>(&self, args: [&str; N]) -> Output {
+        self.run_words(&args)
+    }
+
+    pub fn run_words(&self, args: &[impl AsRef<std::ffi::OsStr>]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
         let output = command.args(args).arg("--domain").arg(self.domain()).output().unwrap();
         Output {

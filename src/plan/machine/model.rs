@@ -30,8 +30,15 @@ pub struct Observation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SeenFile {
-    File { digest: String, mode: u32, uid: u32, gid: u32 },
-    Link { to: String },
+    File {
+        digest: String,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+    Link {
+        to: String,
+    },
     /// A directory, a socket, a device: never replaced.
     Other,
 }
@@ -64,11 +71,21 @@ pub struct SeenUnit {
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Act {
     /// Puts the file `from` of the closure at `path`.
-    Place { path: String, from: String, mode: u32, digest: String },
+    Place {
+        path: String,
+        from: String,
+        mode: u32,
+        digest: String,
+    },
     /// Makes a symbolic link: how a unit is enabled.
-    Link { path: String, to: String },
+    Link {
+        path: String,
+        to: String,
+    },
     /// Removes a file or link of ours; what it replaced comes back.
-    Remove { path: String },
+    Remove {
+        path: String,
+    },
     /// `systemd-sysusers` with our file.
     Users,
     /// `systemd-tmpfiles --create` with our file.

@@ -1,0 +1,92 @@
+//! Back to the generation that a change came from: by itself, after a kill, after a power cut, after a reboot.
+
+use crate::apply::{office, sound};
+use crate::lab::{DEADLINE, Lab, Machine, until};
+use crate::operator::{DOMAIN, Operator};
+use serde_json::Value;
+
+/// The register, as it is on disk.
+fn register(machine: &Machine) -> Value {
+    let text = machine.read("/var/lib/leafwright/state.json").expect("there is a register");
+    serde_json::from_str(&text).expect("it is whole")
+}
+
+fn is_back_at(machine: &Machine, generation: u64) {
+    until("the machine is back", DEADLINE, || {
+        let register = register(machine);
+        register["pending"].is_null() && register["active"]["generation"] == generation
+    });
+    assert!(sound(machine).contains(&format!("office is generation {generation}")));
+    let config = machine.read("/etc/nats/nats-server.json").unwrap();
+    assert!(!config.contains("16777216"), "the old configuration is there: {config}");
+    until("the service is there", DEADLINE, || machine.is_active("todos@1.service"));
+}
+
+/// A change that restarts nats-server, of an apply that waits long before it commits.
+fn begin(machine: &Machine, operator: &Operator) -> crate::lab::Running {
+    operator.settings("office", "leaf.max_pending = \"16MiB\"");
+    operator.take_to(machine);
+    let words = ["leafwright", "apply", "office", "--domain", DOMAIN, "--yes", "--steady", "100", "--within", "200"];
+    let apply = machine.spawn(words);
+    until("the new configuration is placed and runs", DEADLINE, || {
+        let placed = machine.read("/etc/nats/nats-server.json").is_some_and(|text| text.contains("16777216"));
+        placed && !register(machine)["pending"].is_null() && machine.is_active("todos@1.service")
+    });
+    apply
+}
+
+pub fn a_unit_that_does_not_stay_up_goes_back() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    operator.settings("office", "leaf.max_pending = \"16MiB\"\nservices.todos.exec = [\"/bin/sleep\", \"2\"]");
+    let output = operator.apply(&office, ["--within", "12"]);
+    assert_eq!(output.status.code(), Some(4), "{}", output.stderr);
+    assert!(output.stderr.contains("the machine is back at generation 1, because"), "{}", output.stderr);
+    is_back_at(&office, 1);
+    let returned = &register(&office)["returned"];
+    assert_eq!((&returned["from"], &returned["to"]), (&2.into(), &1.into()));
+}
+
+pub fn a_killed_apply_goes_back() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    let mut apply = begin(&office, &operator);
+    apply.kill();
+    is_back_at(&office, 1);
+    let reason = register(&office)["returned"]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("ended before it was committed"), "{reason}");
+    // And forward again: nothing stands in the way.
+    let said = operator.applied(&office);
+    assert!(said.contains("generation 3: "), "{said}");
+}
+
+pub fn a_power_cut_goes_back() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    let _apply = begin(&office, &operator);
+    office.power_cut();
+    office.boot();
+    office.wait_running(DEADLINE);
+    is_back_at(&office, 1);
+}
+
+pub fn modes_last_as_long_as_they_say() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    operator.settings("office", "leaf.max_pending = \"16MiB\"");
+    let output = operator.apply(&office, ["--mode", "test"]);
+    assert!(output.success(), "{}", output.stderr);
+    assert!(sound(&office).contains("office is generation 2, until the next boot"));
+    office.reboot();
+    office.wait_running(DEADLINE);
+    is_back_at(&office, 1);
+
+    let output = operator.apply(&office, ["--mode", "boot"]);
+    assert!(output.stderr.contains("begins with the next boot"), "{}", output.stderr);
+    is_back_at(&office, 1);
+    office.reboot();
+    office.wait_running(DEADLINE);
+    until("the boot's gates have decided", DEADLINE, || register(&office)["current"] == 3);
+    assert!(sound(&office).contains("office is generation 3"));
+    assert!(office.read("/etc/nats/nats-server.json").unwrap().contains("16777216"));
+}
