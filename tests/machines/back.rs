@@ -38,7 +38,8 @@ fn begin(machine: &Machine, operator: &Operator) -> crate::lab::Running {
 pub fn a_unit_that_does_not_stay_up_goes_back() {
     let lab = Lab::new();
     let (office, operator) = office(&lab);
-    operator.settings("office", "leaf.max_pending = \"16MiB\"\nservices.todos.exec = [\"/bin/sleep\", \"2\"]");
+    operator.settings("office", "leaf.max_pending = \"16MiB\"");
+    operator.append("office", "[force.services.todos]\nexec = [\"/bin/sleep\", \"2\"]");
     let output = operator.apply(&office, ["--within", "12"]);
     assert_eq!(output.status.code(), Some(4), "{}", output.stderr);
     assert!(output.stderr.contains("the machine is back at generation 1, because"), "{}", output.stderr);

@@ -51,6 +51,13 @@ impl Operator {
         fs::write(&path, text.replacen("[settings]\n", &format!("[settings]\n{lines}\n"), 1)).unwrap();
     }
 
+    /// Tables at the end of a machine's file.
+    pub fn append(&self, machine: &str, tables: &str) {
+        let path = self.domain().join(format!("machines/{machine}.toml"));
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}\n{tables}\n")).unwrap();
+    }
+
     pub fn run<const N: usize>(&self, args: [&str; N]) -> Output {
         self.run_words(&args)
     }
