@@ -16,7 +16,7 @@ fn home() -> PathBuf {
 }
 
 /// Cases of what is judged beside the table: contracts, events, secrets.
-const BESIDE: [(u16, &str); 17] = [
+const BESIDE: [(u16, &str); 18] = [
     (501, "subject-grammar"),
     (502, "message-defined-twice"),
     (503, "message-not-defined"),
@@ -32,6 +32,7 @@ const BESIDE: [(u16, &str); 17] = [
     (521, "unknown-event"),
     (522, "not-an-event"),
     (523, "bad-event-data"),
+    (420, "reported-hardware"),
     (601, "secrets"),
     (602, "placeholders"),
 ];

@@ -2,10 +2,11 @@
 //!
 //! Refuses: files that no path names, rather than skipping what someone believes is read.
 
+use super::hardware::profile_name;
 use super::syntax;
 use super::table::{At, File, Reader};
 use super::value::Table;
-use super::{Contract, Declared, Domain, EventSet, Hardware, HardwareName, Identity, Machine, Module, Person, Schema};
+use super::{Contract, Declared, Domain, EventSet, Hardware, Identity, Machine, Module, Person, Reported, Schema};
 use crate::diag::codes::Code;
 use crate::diag::{Checked, Diagnostic, Report, SourceId, Sources, Span};
 use crate::name::{EventSetName, Fault, MachineName, ModuleName, PersonName, ServiceName};
@@ -32,6 +33,8 @@ pub(super) enum Kind {
     Module,
     Template,
     Hardware,
+    /// `machines/<machine>.hardware.json`
+    Report,
     Person,
     Events,
     Contract,
@@ -49,6 +52,7 @@ pub(super) enum Kind {
 const BODY: &[&str] = &["default", "settings", "force", "remove", "assert", "warn", "blocks"];
 const BLOCK: (&str, &[&str]) = ("`[[blocks]]`", &["when"]);
 const CHECK: (&str, &[&str]) = ("an element of `assert` or `warn`", &["that", "say"]);
+const REQUIRES: (&str, &[&str]) = ("`[requires]`", &["disks", "transport", "nics", "tpm", "firmware"]);
 const OPTION: (&str, &[&str]) = ("`[options.\"…\"]`", &["type", "default", "example", "fields"]);
 
 impl Kind {
@@ -69,7 +73,9 @@ impl Kind {
                 &[(TOP, &["configuration", "hardware", "person", "events", "zone"]), (TOP, BODY), BLOCK, CHECK]
             }
             Kind::Module => &[(TOP, &["doc", "imports", "options"]), (TOP, BODY), OPTION, BLOCK, CHECK],
-            Kind::Hardware => &[(TOP, &["doc", "arch", "cores", "memory", "disk"]), (TOP, BODY), BLOCK, CHECK],
+            Kind::Hardware => {
+                &[(TOP, &["doc", "arch", "cores", "memory", "disk"]), REQUIRES, (TOP, BODY), BLOCK, CHECK]
+            }
             Kind::Person => &[(TOP, &["full_name", "nkey", "roles", "ssh"])],
             Kind::Contract => &[
                 (TOP, &["sends", "receives"]),
@@ -79,7 +85,13 @@ impl Kind {
                 (TOP, &["generation", "operator", "system_account", "account", "users"]),
                 ("`[certificates.<machine>]`", &["names", "not_after"]),
             ],
-            Kind::Foreground | Kind::Template | Kind::Events | Kind::Schema | Kind::Signed | Kind::Other => &[],
+            Kind::Foreground
+            | Kind::Report
+            | Kind::Template
+            | Kind::Events
+            | Kind::Schema
+            | Kind::Signed
+            | Kind::Other => &[],
         }
     }
 }
@@ -99,7 +111,7 @@ fn classify(path: &str) -> Result<(Kind, &str), String> {
     match folder {
         "" if rest == "domain.toml" => Ok((Kind::Domain, rest)),
         "" if rest == FOREGROUND => Ok((Kind::Foreground, rest)),
-        "machines" if rest.ends_with(".hardware.json") => Ok((Kind::Other, rest)),
+        "machines" if rest.ends_with(".hardware.json") => flat(".hardware.json", Kind::Report),
         "machines" => flat(".toml", Kind::Machine),
         "hardware" => flat(".toml", Kind::Hardware),
         "people" => flat(".toml", Kind::Person),
@@ -150,6 +162,7 @@ enum Thing {
     Module(Box<Module>),
     Template(String),
     Hardware(Box<Hardware>),
+    Report(Box<Reported>),
     Person(Box<Person>),
     Events(Box<EventSet>),
     Contract(Box<Contract>),
@@ -231,6 +244,10 @@ fn read(sources: &Sources, id: SourceId, kind: Kind, name: &str, report: &mut Re
             let set = EventSet::read(id, name, text, report);
             return set.map(|set| Thing::Events(Box::new(set)));
         }
+        Kind::Report => {
+            let name = named(id, name, MachineName::parse, report);
+            return Reported::read(id, name, text, report).map(|it| Thing::Report(Box::new(it)));
+        }
         _ => {}
     }
     let (table, soundness) = syntax::parse(id, text, report);
@@ -247,7 +264,7 @@ fn read(sources: &Sources, id: SourceId, kind: Kind, name: &str, report: &mut Re
             Module::read(file, name, table).map(|it| Thing::Module(Box::new(it)))
         }
         Kind::Hardware => {
-            let name = named(id, name, HardwareName::parse, file.report);
+            let name = named(id, name, profile_name, file.report);
             Hardware::read(file, name, table).map(|it| Thing::Hardware(Box::new(it)))
         }
         Kind::Person => {
@@ -266,7 +283,9 @@ fn read(sources: &Sources, id: SourceId, kind: Kind, name: &str, report: &mut Re
             Some(Thing::Foreground(machines))
         }
         Kind::Identity => Identity::read(file, table).map(|it| Thing::Identity(Box::new(it))),
-        Kind::Template | Kind::Events | Kind::Schema | Kind::Signed | Kind::Other => Some(Thing::Nothing),
+        Kind::Template | Kind::Events | Kind::Schema | Kind::Report | Kind::Signed | Kind::Other => {
+            Some(Thing::Nothing)
+        }
     }
 }
 
@@ -332,6 +351,7 @@ fn gather(sources: &Sources, thing: Thing, declared: &mut Declared, report: &mut
         Thing::Machine(it) => drop(declared.machines.insert(it.name.clone(), *it)),
         Thing::Module(it) => drop(declared.modules.insert(it.name.clone(), *it)),
         Thing::Hardware(it) => drop(declared.hardware.insert(it.name.clone(), *it)),
+        Thing::Report(it) => drop(declared.reports.insert(it.machine.clone(), *it)),
         Thing::Person(it) => drop(declared.people.insert(it.name.clone(), *it)),
         Thing::Events(it) => drop(declared.events.insert(it.name.clone(), *it)),
         Thing::Schema(it) => drop(declared.schemas.insert(it.path.clone(), *it)),

@@ -1,13 +1,11 @@
-//! `machines/<machine>.toml`, `hardware/<profile>.toml`, `people/<person>.toml`.
+//! `machines/<machine>.toml`, `people/<person>.toml`.
 
+use super::hardware::HardwareName;
 use super::module::Body;
-use super::table::{File, Reader, count, text, word};
+use super::table::{File, Reader, text, word};
 use super::value::Table;
 use crate::diag::{SourceId, Spanned};
-use crate::name::{ByteSize, EventSetName, MachineName, ModuleName, NKeyPublic, PersonName, RoleName, ZoneName};
-
-/// Hardware profiles are named like machines: one DNS label.
-pub type HardwareName = MachineName;
+use crate::name::{EventSetName, MachineName, ModuleName, NKeyPublic, PersonName, RoleName, ZoneName};
 
 /// A machine: configuration + hardware + person + events, and settings.
 #[derive(Debug)]
@@ -21,21 +19,6 @@ pub struct Machine {
     pub events: Vec<Spanned<EventSetName>>,
     pub zone: Option<Spanned<ZoneName>>,
     /// The layer `machine`.
-    pub body: Body,
-}
-
-/// What a machine is made of.
-#[derive(Debug)]
-pub struct Hardware {
-    pub name: HardwareName,
-    pub source: SourceId,
-    pub doc: Option<Spanned<Box<str>>>,
-    /// `x86_64`, `aarch64`, …: the name that `uname -m` prints.
-    pub arch: Spanned<Box<str>>,
-    pub cores: Spanned<u32>,
-    pub memory: Spanned<ByteSize>,
-    pub disk: Spanned<ByteSize>,
-    /// The layer `hardware`.
     pub body: Body,
 }
 
@@ -68,21 +51,6 @@ impl Machine {
         let mut configuration = configuration?;
         super::table::once(file, &mut configuration);
         Some(Self { name: name?, source, configuration, hardware: hardware?, person: person?, events, zone, body })
-    }
-}
-
-impl Hardware {
-    pub(super) fn read(file: &mut File, name: Option<HardwareName>, table: Table) -> Option<Self> {
-        let (source, top) = (file.source, file.top());
-        let mut reader = Reader::new(file, table, top);
-        let doc = reader.optional("doc", text);
-        let arch = reader.required("arch", "arch = \"x86_64\"", text);
-        let cores = reader.required("cores", "cores = 4", count);
-        let memory = reader.required("memory", "memory = \"4GiB\"", word(ByteSize::parse));
-        let disk = reader.required("disk", "disk = \"32GB\"", word(ByteSize::parse));
-        let body = Body::read(&mut reader);
-        reader.finish();
-        Some(Self { name: name?, source, doc, arch: arch?, cores: cores?, memory: memory?, disk: disk?, body })
     }
 }
 

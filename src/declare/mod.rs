@@ -5,9 +5,11 @@
 pub mod contract;
 pub mod domain;
 pub mod event;
+pub mod hardware;
 pub mod identity;
 pub mod machine;
 pub mod module;
+pub mod report;
 pub mod value;
 
 mod draft;
@@ -21,8 +23,10 @@ pub use event::{Event, EventSet};
 pub use identity::Identity;
 
 pub use files::{Expected, FOREGROUND, STANDARD, all, expected};
-pub use machine::{Hardware, HardwareName, Machine, Person};
+pub use hardware::{DETECTED, Hardware, HardwareName};
+pub use machine::{Machine, Person};
 pub use module::{Block, Body, Check, Module, OptionDecl};
+pub use report::Reported;
 pub use table::nearest;
 pub use value::{Entry, Table, Value};
 
@@ -37,6 +41,8 @@ pub struct Declared {
     /// Standard modules and the user's own; the user's shadow the standard ones.
     pub modules: BTreeMap<ModuleName, Module>,
     pub hardware: BTreeMap<HardwareName, Hardware>,
+    /// What was found on the machines themselves.
+    pub reports: BTreeMap<MachineName, Reported>,
     pub people: BTreeMap<PersonName, Person>,
     pub events: BTreeMap<EventSetName, EventSet>,
     pub contracts: BTreeMap<ServiceName, Contract>,

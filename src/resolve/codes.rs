@@ -8,6 +8,7 @@ pub const UNKNOWN_NAME: Code = Code(101);
 pub const IMPORT_CYCLE: Code = Code(102);
 pub const CLUSTER_MEMBERS: Code = Code(103);
 pub const NO_ZONE: Code = Code(104);
+pub const NOT_DETECTED: Code = Code(105);
 
 pub const UNKNOWN_OPTION: Code = Code(201);
 pub const DOES_NOT_FIT: Code = Code(202);

@@ -8,7 +8,7 @@ use super::machine::{self, Subject};
 use super::schema::{At, BUILT_IN, Decl, Default, Schema, Shape};
 use super::types::Type;
 use super::val::{Val, split_path};
-use super::{BaseKey, Plans, codes, expr, fit, references};
+use super::{BaseKey, HardwareKey, Plans, codes, expr, fit, references};
 use crate::declare::{Declared, nearest};
 use crate::diag::{Checked, Diagnostic, Report, Span};
 use crate::name::MachineName;
@@ -79,7 +79,7 @@ fn explained(declared: &Declared, name: &MachineName, option: &str, report: &mut
     let key: BaseKey = (
         machine.configuration.iter().map(|module| &module.value).collect(),
         followed.zone.name.value.clone(),
-        followed.hardware.name.clone(),
+        HardwareKey::of(followed.hardware),
     );
     let schema = plans.schemas.get(&key.0)?;
     let ground = plans.ground(schema);

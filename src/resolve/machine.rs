@@ -211,7 +211,7 @@ pub fn resolve(
         name: machine.name.clone(),
         part: subject.part(),
         zone: followed.zone.name.value.clone(),
-        hardware: hardware(followed.hardware),
+        hardware: super::hardware::required(followed.hardware),
         person: followed.person.name.clone(),
         events: machine.events.iter().map(|set| set.value.clone()).collect(),
         modules: subject.base.modules.iter().map(|module| module.name.clone()).collect::<Vec<ModuleName>>(),
@@ -255,16 +255,6 @@ pub fn only(value: &Val, group: &BTreeMap<Arc<str>, super::schema::Shape>) -> Va
         Some((key.clone(), value))
     });
     Val::Map(kept.collect())
-}
-
-fn hardware(hardware: &declare::Hardware) -> model::Hardware {
-    model::Hardware {
-        name: hardware.name.clone(),
-        arch: hardware.arch.value.to_string(),
-        cores: hardware.cores.value,
-        memory: hardware.memory.value,
-        disk: hardware.disk.value,
-    }
 }
 
 /// An assertion that does not hold, or a warning whose condition does not.

@@ -4,6 +4,7 @@
 
 pub mod model;
 pub mod grammar;
+pub mod hardware;
 pub mod schemas;
 pub mod contracts;
 pub mod events;
@@ -31,7 +32,7 @@ pub use model::*;
 
 use crate::declare::{self, Body, Declared, Module};
 use crate::diag::{Checked, Diagnostic, Report, Span};
-use crate::name::{AccountName, MachineName, ModuleName, ServiceName, SubjectPattern, ZoneName};
+use crate::name::{AccountName, ByteSize, MachineName, ModuleName, ServiceName, SubjectPattern, ZoneName};
 use expr::Expressions;
 use grammar::Grammar;
 use layers::Ground;
@@ -79,6 +80,7 @@ fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> 
     let (messages, services) = linked.unwrap_or_default();
     let events = taken(events::compile(declared, &messages), report).unwrap_or_default();
     report.absorb(rules::placeholders(declared));
+    report.absorb(rules::reported_hardware(declared));
     let complete = machines.len() == declared.machines.len() && cluster.is_some() != domain.clusters.is_empty();
     let resolved = Domain {
         name: domain.name.value.clone(),
@@ -250,7 +252,7 @@ impl<'a> Plans<'a> {
         {
             let Some(followed) = references::follow(machine, self.domain, self.declared, report) else { continue };
             let modules: Vec<&ModuleName> = machine.configuration.iter().map(|module| &module.value).collect();
-            let key = (modules, followed.zone.name.value.clone(), followed.hardware.name.clone());
+            let key = (modules, followed.zone.name.value.clone(), HardwareKey::of(followed.hardware));
             let closure = &self.closures[&key.0];
             if !key.0.iter().all(|name| closure.iter().any(|module| module.name == **name)) {
                 continue;
@@ -299,4 +301,25 @@ impl<'a> Plans<'a> {
 }
 
 /// What makes machines alike.
-type BaseKey<'a> = (Vec<&'a ModuleName>, ZoneName, MachineName);
+type BaseKey<'a> = (Vec<&'a ModuleName>, ZoneName, HardwareKey<'a>);
+
+/// Hardware is alike by its profile, and where it was detected by what it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum HardwareKey<'a> {
+    Profile(&'a MachineName),
+    Detected { arch: &'a str, cores: u32, memory: ByteSize, disk: ByteSize },
+}
+
+impl<'a> HardwareKey<'a> {
+    fn of(hardware: &'a declare::Hardware) -> Self {
+        match hardware.name.as_str() {
+            declare::DETECTED => Self::Detected {
+                arch: &hardware.arch.value,
+                cores: hardware.cores.value,
+                memory: hardware.memory.value,
+                disk: hardware.disk.value,
+            },
+            _ => Self::Profile(&hardware.name),
+        }
+    }
+}

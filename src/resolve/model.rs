@@ -3,6 +3,7 @@
 //! The option tree of a machine (`Options`) is read by serde from the merged, typed values, field by field:
 //! the core options in `resolve::core` and these structs describe the same tree, and a test compares them.
 
+use super::hardware::Requires;
 use crate::declare::MessageKind;
 use crate::diag::Span;
 use crate::name::{
@@ -115,6 +116,7 @@ pub struct Hardware {
     pub cores: u32,
     pub memory: ByteSize,
     pub disk: ByteSize,
+    pub requires: Requires,
 }
 
 #[derive(Clone, Debug)]

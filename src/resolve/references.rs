@@ -1,10 +1,9 @@
-//! References between files: a machine's hardware, person, zone, events; a cluster's members; roles.
+//! References between files: a machine's hardware (a profile, or its own report), person, zone, events; a cluster's members; roles.
 //!
 //! Refuses: names that nobody declared. What is handed on exists.
 
 use super::codes;
-use crate::declare::nearest;
-use crate::declare::{self, Cluster, Declared, Domain, Hardware};
+use crate::declare::{self, Cluster, DETECTED, Declared, Domain, Hardware, nearest};
 use crate::diag::{Diagnostic, Report, Span, Spanned};
 use crate::name::{MachineName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +23,10 @@ pub fn follow<'a>(
     report: &mut Report,
 ) -> Option<Followed<'a>> {
     let unread = &declared.unread;
-    let hardware = find("hardware profile", &machine.hardware, &declared.hardware, (unread, report));
+    let hardware = match machine.hardware.value.as_str() {
+        DETECTED => detected(machine, declared, report),
+        _ => find("hardware profile", &machine.hardware, &declared.hardware, (unread, report)),
+    };
     let person = find("person", &machine.person, &declared.people, (unread, report));
     let zone = zone(machine, domain, unread, report);
     let before = report.diagnostics.len();
@@ -33,6 +35,31 @@ pub fn follow<'a>(
     }
     let events = report.diagnostics.len() == before;
     Some(Followed { hardware: hardware?, person: person?, zone: zone? }).filter(|_| events)
+}
+
+/// `hardware = "detected"`: what the report beside the machine says.
+fn detected<'a>(machine: &declare::Machine, declared: &'a Declared, report: &mut Report) -> Option<&'a Hardware> {
+    let path = format!("machines/{}.hardware.json", machine.name);
+    let span = machine.hardware.span;
+    match declared.reports.get(&machine.name).map(|reported| (reported, &reported.hardware)) {
+        Some((_, Ok(hardware))) => Some(hardware),
+        Some((reported, Err(unknown))) => {
+            let says = format!("the report of `{}` does not say: {}", machine.name, unknown.join(", "));
+            report.push(
+                Diagnostic::error(codes::NOT_DETECTED, span, says)
+                    .also(Span::new(reported.source, 0..0), "the report")
+                    .help("write a profile in `hardware/` with what is known otherwise, and name it here"),
+            );
+            None
+        }
+        None if declared.unread.contains(&path) => None,
+        None => {
+            let says = format!("nothing was detected on `{}` yet: there is no `{path}`", machine.name);
+            let help = format!("on the machine, run `leafwright hardware detect --out {path}`, or name a profile");
+            report.push(Diagnostic::error(codes::NOT_DETECTED, span, says).help(help));
+            None
+        }
+    }
 }
 
 fn zone<'a>(
@@ -100,6 +127,10 @@ pub fn check(domain: &Domain, declared: &Declared, report: &mut Report) {
     }
     if let Some(zone) = &domain.zone {
         find("zone", zone, &domain.zones, (unread, report));
+    }
+    for reported in declared.reports.values() {
+        let name = Spanned::new(reported.machine.clone(), Span::new(reported.source, 0..0));
+        find("machine", &name, &declared.machines, (unread, report));
     }
     for person in declared.people.values() {
         for role in &person.roles {

@@ -3,6 +3,7 @@
 use crate::declare::MessageKind;
 use crate::diag::{SourceId, Span};
 use crate::name::*;
+use crate::resolve::hardware::Requires;
 use crate::resolve::model::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,6 +102,7 @@ pub fn machine(name: &str, zone: &str, part: Part) -> Machine {
             cores: 4,
             memory: ByteSize::bytes(8 << 30),
             disk: ByteSize::bytes(200 << 30),
+            requires: Requires::default(),
         },
         person: PersonName::parse("ada").unwrap(),
         events: vec![],

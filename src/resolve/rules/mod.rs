@@ -23,6 +23,7 @@ mod placeholders;
 mod plain_links;
 mod ports;
 mod replicas;
+mod reported_hardware;
 mod reserved_names;
 mod roles;
 mod secrets;
@@ -44,6 +45,7 @@ mod work_queue_sources;
 mod fixture;
 
 pub use placeholders::placeholders;
+pub use reported_hardware::reported_hardware;
 pub use secrets::{conceal, holds_secret, secrets};
 
 use super::model::{Domain, Machine};
