@@ -7,6 +7,7 @@ mod check;
 #[cfg(feature = "world")]
 mod door;
 mod explain;
+mod hardware;
 #[cfg(feature = "world")]
 mod plan;
 pub mod explain_option;
@@ -61,6 +62,7 @@ struct Cli {
 enum Verb {
     Check(check::Args),
     Build(build::Args),
+    Hardware(hardware::Args),
     #[cfg(feature = "world")]
     Plan(plan::Args),
     #[cfg(feature = "world")]
@@ -109,6 +111,7 @@ fn run(cli: &Cli) -> Result<Exit> {
     match &cli.verb {
         Verb::Check(args) => check::run(args, &read_domain(cli)?),
         Verb::Build(args) => build::run(args, &read_domain(cli)?),
+        Verb::Hardware(args) => hardware::run(args, || read_domain(cli)),
         #[cfg(feature = "world")]
         Verb::Plan(args) => plan::run(args, &find_root(cli)?),
         #[cfg(feature = "world")]

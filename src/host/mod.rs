@@ -7,6 +7,7 @@ pub mod ca;
 pub mod closure;
 #[cfg(feature = "world")]
 pub mod fake;
+pub mod hardware;
 #[cfg(feature = "world")]
 pub mod jetstream;
 #[cfg(feature = "world")]
