@@ -289,6 +289,11 @@ fn a_detected_machine_is_what_its_report_says() {
 fn each_detected_machine_is_sized_by_its_own_report() {
     let domain = domain("detected");
     let pi = machine("raspberry-pi-4");
+    let hub = "configuration = [\"cluster\"]\nhardware = \"pi\"\nperson = \"ada\"\n";
+    fs::write(domain.path().join("machines/oak.toml"), hub).unwrap();
+    let file = domain.path().join("domain.toml");
+    let cluster = fs::read_to_string(&file).unwrap() + "\n[clusters.hub]\nmembers = [\"oak\"]\n";
+    fs::write(file, cluster).unwrap();
     for (name, sectors) in [("office", 62_333_952u64), ("attic", 62_333_952), ("barn", 500_000_000)] {
         let office = domain.path().join("machines/office.toml");
         let own = domain.path().join(format!("machines/{name}.toml"));
