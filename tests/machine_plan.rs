@@ -1,20 +1,24 @@
 //! A machine's plan: which change restarts, reloads, starts or stops what, and nothing else; drift; refusals; and then nothing to do.
 
+#[path = "machine_plan/any.rs"]
+mod any;
 #[path = "machine_plan/build.rs"]
 mod build;
 #[path = "compile/fixture.rs"]
 mod fixture;
+#[path = "machine_plan/rows.rs"]
+mod rows;
 #[path = "machine_plan/simulator.rs"]
 mod simulator;
 
-use build::{clock, closure, directive, file, generation, seconds, service, size, socket, timer, unit};
+use build::{clock, closure, file, generation, lamp, service, size, socket, timer, unit};
 use leafwright::compile;
 use leafwright::plan::machine::unit_effects::directives;
 use leafwright::plan::machine::{
     Act, Content, MachinePlan, Observation, SeenFile, SeenUnit, Why, between, render, server_digest,
 };
-use leafwright::resolve::Options;
 use leafwright::{build as build_domain, judge, load};
+use rows::{ROWS, SAME};
 use simulator::{Generation, Machine};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -42,289 +46,6 @@ fn machine(generation: &Generation) -> Machine {
     let mut machine = Machine::default();
     machine.apply(None, generation);
     machine
-}
-
-struct Row {
-    name: &'static str,
-    old: fn(&mut Options),
-    new: fn(&mut Options),
-    units: &'static [&'static str],
-}
-
-const SAME: fn(&mut Options) = |_| ();
-
-/// Old and new declarations, and everything that happens to units.
-const ROWS: &[Row] = &[
-    Row { name: "nothing", old: SAME, new: SAME, units: &[] },
-    Row {
-        name: "a key that nats-server reloads",
-        old: SAME,
-        new: |o| o.leaf.max_payload = size(2 << 20),
-        units: &["reload nats-server.service"],
-    },
-    Row {
-        name: "more disk is a reload",
-        old: SAME,
-        new: |o| o.leaf.disk_max = size(2 << 30),
-        units: &["reload nats-server.service"],
-    },
-    Row {
-        name: "less disk is a restart, and what requires nats-server goes down with it",
-        old: SAME,
-        new: |o| o.leaf.disk_max = size((1 << 30) - 1),
-        units: &[
-            "stop web@1.service",
-            "stop todos@2.service",
-            "stop todos@1.service",
-            "restart nats-server.service",
-            "start todos@1.service",
-            "start todos@2.service",
-            "start web@1.service",
-        ],
-    },
-    Row {
-        name: "a key that needs a restart",
-        old: |o| {
-            o.services.remove("web");
-            service(o, "todos").instances = 1;
-        },
-        new: |o| {
-            o.services.remove("web");
-            service(o, "todos").instances = 1;
-            o.leaf.max_pending = size(32 << 20);
-        },
-        units: &["stop todos@1.service", "restart nats-server.service", "start todos@1.service"],
-    },
-    Row {
-        name: "a limit of nats-server's unit",
-        old: |o| o.services.clear(),
-        new: |o| {
-            o.services.clear();
-            o.leaf.limit_nofile = 4096;
-        },
-        units: &["restart nats-server.service"],
-    },
-    Row {
-        name: "how nats-server is stopped, alone",
-        old: SAME,
-        new: |o| unit(o, NATS, &["Service.TimeoutStopSec=60"]),
-        units: &[],
-    },
-    Row {
-        name: "how nats-server is stopped, and with which limit it runs",
-        old: |o| o.services.clear(),
-        new: |o| {
-            o.services.clear();
-            unit(o, NATS, &["Service.KillSignal=SIGTERM", "Service.LimitNOFILE=9"]);
-        },
-        units: &["stop nats-server.service", "start nats-server.service"],
-    },
-    Row {
-        name: "the environment of one service",
-        old: SAME,
-        new: |o| drop(service(o, "todos").environment.insert("COLOUR".into(), "blue".into())),
-        units: &["restart todos@1.service", "restart todos@2.service"],
-    },
-    Row {
-        name: "the program of one service",
-        old: SAME,
-        new: |o| service(o, "web").exec.push("--loud".into()),
-        units: &["restart web@1.service"],
-    },
-    Row {
-        name: "the memory of one service",
-        old: SAME,
-        new: |o| service(o, "web").memory_max = Some(size(128 << 20)),
-        units: &["restart web@1.service"],
-    },
-    Row {
-        name: "a description",
-        old: SAME,
-        new: |o| service(o, "todos").description = "something else".into(),
-        units: &[],
-    },
-    Row {
-        name: "how long systemd waits before it starts a service again",
-        old: SAME,
-        new: |o| service(o, "todos").restart_delay = seconds(9),
-        units: &[],
-    },
-    Row {
-        name: "a new service, whose user nats-server must know first",
-        old: SAME,
-        new: clock,
-        units: &["reload nats-server.service", "start clock@1.service"],
-    },
-    Row {
-        name: "a service that goes stops while nats-server knows it still",
-        old: clock,
-        new: SAME,
-        units: &["stop clock@1.service", "reload nats-server.service"],
-    },
-    Row {
-        name: "more instances",
-        old: |o| service(o, "todos").instances = 1,
-        new: |o| service(o, "todos").instances = 3,
-        units: &["start todos@2.service", "start todos@3.service"],
-    },
-    Row {
-        name: "fewer instances",
-        old: |o| service(o, "todos").instances = 3,
-        new: |o| service(o, "todos").instances = 1,
-        units: &["stop todos@3.service", "stop todos@2.service"],
-    },
-    Row {
-        name: "fewer instances of another program",
-        old: SAME,
-        new: |o| {
-            service(o, "todos").instances = 1;
-            service(o, "todos").exec.push("--new".into());
-        },
-        units: &["stop todos@2.service", "restart todos@1.service"],
-    },
-    Row { name: "a file that no unit reads", old: SAME, new: |o| file(o, "/etc/motd", "hello\n"), units: &[] },
-    Row {
-        name: "another text in it",
-        old: |o| file(o, "/etc/motd", "hello\n"),
-        new: |o| file(o, "/etc/motd", "good day\n"),
-        units: &[],
-    },
-    Row {
-        name: "a new timer; its service waits until it is time",
-        old: SAME,
-        new: |o| timer(o, "daily", "/bin/tidy"),
-        units: &["start tidy.timer"],
-    },
-    Row {
-        name: "another time",
-        old: |o| timer(o, "daily", "/bin/tidy"),
-        new: |o| timer(o, "weekly", "/bin/tidy"),
-        units: &["restart tidy.timer"],
-    },
-    Row {
-        name: "another job at the same time",
-        old: |o| timer(o, "daily", "/bin/tidy"),
-        new: |o| timer(o, "daily", "/bin/tidy --more"),
-        units: &[],
-    },
-    Row { name: "a timer that goes", old: |o| timer(o, "daily", "/bin/tidy"), new: SAME, units: &["stop tidy.timer"] },
-    Row {
-        name: "a new socket; its service waits for a connection",
-        old: SAME,
-        new: |o| socket(o, "7000"),
-        units: &["start talk.socket"],
-    },
-    Row {
-        name: "a socket elsewhere, while its service does not run",
-        old: |o| socket(o, "7000"),
-        new: |o| socket(o, "7001"),
-        units: &["restart talk.socket"],
-    },
-    Row {
-        name: "a oneshot that its target wants, new",
-        old: SAME,
-        new: |o| once(o, "/bin/once"),
-        units: &["start once.service"],
-    },
-    Row {
-        name: "a oneshot that does something else now is run again",
-        old: |o| once(o, "/bin/once"),
-        new: |o| once(o, "/bin/twice"),
-        units: &["start once.service"],
-    },
-    Row {
-        name: "a path unit watches elsewhere after it was read",
-        old: |o| watch(o, "/a"),
-        new: |o| watch(o, "/b"),
-        units: &[],
-    },
-    Row {
-        name: "a unit that nothing wants any more",
-        old: |o| unit(o, "lamp.service", &["Service.ExecStart=/bin/lamp", "Install.WantedBy=leafwright.target"]),
-        new: |o| unit(o, "lamp.service", &["Service.ExecStart=/bin/lamp"]),
-        units: &["stop lamp.service"],
-    },
-    Row {
-        name: "a unit that has to wait for whoever operates the machine",
-        old: |o| lamp(o, &["Service.ExecStart=/bin/lamp", "Unit.X-LeafwrightRestart=never"]),
-        new: |o| lamp(o, &["Service.ExecStart=/bin/lamp --bright", "Unit.X-LeafwrightRestart=never"]),
-        units: &[],
-    },
-    Row {
-        name: "a chain: each goes down before what it requires, and comes up after it",
-        old: |o| chain(o, "/bin/a"),
-        new: |o| chain(o, "/bin/a --new"),
-        units: &["stop c.service", "stop b.service", "restart a.service", "start b.service", "start c.service"],
-    },
-    Row {
-        name: "a drop-in of ours on a unit of ours",
-        old: SAME,
-        new: |o| file(o, "/etc/systemd/system/web@.service.d/more.conf", "[Service]\nNice=5\n"),
-        units: &["restart web@1.service"],
-    },
-    Row {
-        name: "an environment that a service reads if it is there",
-        old: |o| {
-            file(o, "/etc/lamp.env", "A=1\n");
-            lamp(o, &["Service.ExecStart=/bin/lamp", "Service.EnvironmentFile=-/etc/lamp.env"]);
-        },
-        new: |o| lamp(o, &["Service.ExecStart=/bin/lamp", "Service.EnvironmentFile=-/etc/lamp.env"]),
-        units: &["restart lamp.service"],
-    },
-    Row {
-        name: "an instance that is no longer special",
-        old: |o| unit(o, "web@1.service", &["Service.ExecStart=/bin/special"]),
-        new: SAME,
-        units: &["restart web@1.service"],
-    },
-    Row {
-        name: "a drop-in of ours on a unit of others",
-        old: SAME,
-        new: |o| file(o, "/etc/systemd/system/chrony.service.d/more.conf", "[Service]\nNice=5\n"),
-        units: &[],
-    },
-    Row {
-        name: "a unit that nats-server stands on comes before it",
-        old: |o| o.services.clear(),
-        new: |o| {
-            o.services.clear();
-            unit(o, "disk.service", &["Service.ExecStart=/bin/disk"]);
-            unit(o, NATS, &["Unit.Requires=disk.service", "Unit.After=disk.service", "Service.LimitNOFILE=9"]);
-        },
-        units: &["start disk.service", "restart nats-server.service"],
-    },
-    Row {
-        name: "the target wants a unit of others",
-        old: |o| unit(o, "leafwright.target", &["Unit.Wants=nats-server.service"]),
-        new: |o| unit(o, "leafwright.target", &["Unit.Wants=nats-server.service", "Unit.Wants=chrony.service"]),
-        units: &["start leafwright.target"],
-    },
-];
-
-fn once(options: &mut Options, exec: &str) {
-    let lines = ["Service.Type=oneshot", &format!("Service.ExecStart={exec}"), "Install.WantedBy=leafwright.target"];
-    unit(options, "once.service", &lines);
-}
-
-fn watch(options: &mut Options, path: &str) {
-    unit(options, "look.path", &[&format!("Path.PathChanged={path}"), "Install.WantedBy=paths.target"]);
-    unit(options, "look.service", &["Service.Type=oneshot", "Service.ExecStart=/bin/look"]);
-}
-
-fn lamp(options: &mut Options, lines: &[&str]) {
-    unit(options, "lamp.service", lines);
-    unit(options, "lamp.service", &["Install.WantedBy=leafwright.target"]);
-}
-
-fn chain(options: &mut Options, exec: &str) {
-    let wanted = "Install.WantedBy=leafwright.target";
-    unit(options, "a.service", &[&format!("Service.ExecStart={exec}"), wanted]);
-    unit(
-        options,
-        "b.service",
-        &["Service.ExecStart=/bin/b", "Unit.Requires=a.service", "Unit.After=a.service", wanted],
-    );
-    unit(options, "c.service", &["Service.ExecStart=/bin/c", "Unit.BindsTo=b.service", "Unit.After=b.service", wanted]);
 }
 
 #[test]
@@ -364,7 +85,7 @@ fn a_fresh_machine_gets_everything_in_order() {
      10  link /etc/systemd/system/multi-user.target.wants/leafwright.target to /etc/systemd/system/leafwright.target, because it is new
      11  make users, because /etc/sysusers.d/leafwright.conf changes
      12  make directories, because /etc/tmpfiles.d/leafwright.conf changes
-     13  let systemd read its units again, because /etc/systemd/system/leafwright.target, /etc/systemd/system/leafwright.target.wants/nats-server.service, /etc/systemd/system/multi-user.target.wants/leafwright.target, and 2 more change
+     13  let systemd read its units again, because leafwright.target, leafwright.target.wants/nats-server.service, multi-user.target.wants/leafwright.target and 2 more change
      14  start nats-server.service, because it is new
      15  start todos@1.service, because it is new
      16  start leafwright.target, because it is new
@@ -400,12 +121,12 @@ fn what_changes_is_said_with_its_reason() {
       8  place /etc/systemd/system/nats-server.service, because Unit.X-Reload-Triggers is not what it was; Unit.X-Restart-Triggers is not what it was
       9  place /etc/systemd/system/todos@.service, because Unit.X-Restart-Triggers is not what it was
      10  remove /etc/systemd/system/leafwright.target.wants/lamp.service, because it is no longer declared
-     11  let systemd read its units again, because /etc/systemd/system/leafwright.target, /etc/systemd/system/leafwright.target.wants/lamp.service, /etc/systemd/system/nats-server.service, and 1 more change
+     11  let systemd read its units again, because leafwright.target, leafwright.target.wants/lamp.service, nats-server.service and 1 more change
      12  restart nats-server.service, because leaf.max_pending (/max_pending) is 32MiB, was 64MiB
      13  start todos@1.service, because /etc/leafwright/services/todos.env changes
      14  remove /etc/motd, because it is no longer declared
      15  remove /etc/systemd/system/lamp.service, because it is no longer declared
-     16  let systemd read its units again, because /etc/systemd/system/lamp.service changes
+     16  let systemd read its units again, because lamp.service changes
     6 files to place, 2 units to restart, 2 to stop, 3 files to remove
     "#);
 }
@@ -665,6 +386,27 @@ fn compiled_and_from_the_store_is_the_same() {
 }
 
 #[test]
+fn odd_units_come_back_from_the_store() {
+    let fixture::Fixture { mut domain, sources } = fixture::alone();
+    let odd = "\"a b\" %n $X # no comment ; \\x [y] = ä\u{a0}";
+    fixture::edit(&mut domain, "office", |office| {
+        let lines = [&format!("Service.ExecStart={odd}"), &format!("Service.ExecStart={odd}{odd}")];
+        lines.iter().for_each(|line| unit(&mut office.options, "odd.service", &[line]));
+        unit(&mut office.options, "odd.service", &["Service.CapabilityBoundingSet=", "X-Own.Key==#;"]);
+    });
+    let compiled = compile::domain(&domain, &fixture::identity(&domain)).value.unwrap();
+    let closure = compiled.machines.values().next().unwrap();
+    let text = |path: &str| {
+        let found = closure.artefacts.iter().find(|artefact| artefact.path == path)?;
+        String::from_utf8(found.bytes.clone()).ok()
+    };
+    let read = Content::read(&compile::manifest(closure, &sources), text).unwrap();
+    assert_eq!(read, Content::of(closure).unwrap());
+    let office = domain.machines.iter().find(|machine| machine.name.as_str() == "office").unwrap();
+    assert_eq!(read.units["odd.service"], office.options.units["odd.service"]);
+}
+
+#[test]
 fn a_manifest_that_cannot_be_read_whole_is_refused() {
     let good = r#"{"format": 1, "name": "a", "digest": "d", "artefacts": [{"kind": "unit", "path": "lib/systemd/system/a.service", "mode": "0644", "digest": "x", "effect": "restart", "origins": []}]}"#;
     assert!(Content::read(good, |_| Some("[Unit]\n".into())).is_ok());
@@ -719,122 +461,4 @@ fn nats_server_reports_the_digest_that_is_computed() {
     let output = output.expect("nats-server is needed for this test: see README");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains(&format!("(sha256:{})", server_digest(&content.content.server))), "{said}");
-}
-
-mod any {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// Declarations by a row of small numbers.
-    fn declare(options: &mut Options, dice: &[u8; 12]) {
-        let [todos, env, exec, said, web, bus, kill, time, port, motd, links, lamps] = *dice;
-        match todos {
-            0 => drop(options.services.remove("todos")),
-            count => {
-                let todos = service(options, "todos");
-                todos.instances = u32::from(count);
-                todos.environment.insert("N".into(), env.to_string());
-                todos.exec.push(exec.to_string());
-                todos.description = said.to_string();
-                if kill > 1 {
-                    directive(&mut todos.unit, "Service.KillSignal=SIGINT");
-                }
-            }
-        }
-        if web == 0 {
-            options.services.remove("web");
-        }
-        options.leaf.max_payload = size(1 << (20 + bus % 2));
-        options.leaf.max_pending = size(64 << (20 + bus / 2));
-        if time > 0 {
-            timer(options, ["", "daily", "weekly", "monthly"][usize::from(time)], &format!("/bin/tidy {said}"));
-        }
-        if port > 0 {
-            socket(options, &(7000 + u32::from(port)).to_string());
-        }
-        if motd > 0 {
-            file(options, "/etc/motd", &motd.to_string());
-        }
-        if links > 0 {
-            chain(options, &format!("/bin/a {links}"));
-        }
-        if lamps > 0 {
-            lamp(options, &[&format!("Service.ExecStart=/bin/lamp {lamps}"), "Unit.PartOf=nats-server.service"]);
-        }
-    }
-
-    fn dice() -> impl Strategy<Value = [u8; 12]> {
-        prop::array::uniform12(0_u8..4)
-    }
-
-    fn made(dice: &[u8; 12]) -> Generation {
-        Generation::of(&closure(|options| declare(options, dice), if dice[3] > 1 { "two" } else { "one" }))
-    }
-
-    /// What hands do: a file is edited, removed, replaced; a unit is stopped, started, or fails.
-    fn meddle(machine: &mut Machine, deeds: &[(u8, prop::sample::Index)]) {
-        for (deed, index) in deeds {
-            let paths: Vec<String> = machine.files.keys().cloned().collect();
-            let units: Vec<String> = machine.running().into_iter().map(str::to_owned).collect();
-            if paths.is_empty() || units.is_empty() {
-                return;
-            }
-            let (path, unit) = (index.get(&paths).clone(), index.get(&units).clone());
-            match deed {
-                0 => drop(machine.files.remove(&path)),
-                1 => drop(machine.files.insert(path, edited_config())),
-                2 => drop(machine.files.insert(path, SeenFile::Link { to: "/dev/null".into() })),
-                3 => {
-                    machine.kill(&unit);
-                    machine.failed.insert(unit);
-                }
-                4 => machine.take(&Act::DaemonReload),
-                _ => machine.kill(&unit),
-            }
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
-
-        /// `apply` itself asserts that the second plan is empty, and that every file and process is the new generation's.
-        #[test]
-        fn there_and_back_and_then_nothing(a in dice(), b in dice()) {
-            let (old, new) = (made(&a), made(&b));
-            let mut machine = machine(&old);
-            let (files, running) = (machine.files.clone(), machine.running().join(" "));
-            machine.apply(Some(&old), &new);
-            machine.apply(Some(&new), &old);
-            prop_assert_eq!(&machine.files, &files);
-            prop_assert_eq!(machine.running().join(" "), running);
-        }
-
-        #[test]
-        fn after_any_meddling_too(
-            a in dice(),
-            b in dice(),
-            deeds in prop::collection::vec((0_u8..6, any::<prop::sample::Index>()), 0..5),
-        ) {
-            let (old, new) = (made(&a), made(&b));
-            let mut machine = machine(&old);
-            meddle(&mut machine, &deeds);
-            machine.apply(Some(&old), &new);
-        }
-
-        /// Cut at any step: on to the new one, or back to the old one, by the same act.
-        #[test]
-        fn a_run_that_was_cut_goes_on_or_returns(a in dice(), b in dice(), cut in any::<prop::sample::Index>(), back in any::<bool>()) {
-            let (old, new) = (made(&a), made(&b));
-            let mut machine = machine(&old);
-            machine.know(&new);
-            let plan = between(Some(&old.content), &new.content, &machine.observe());
-            let steps: Vec<_> = plan.steps().cloned().collect();
-            let done = cut.index(steps.len() + 1);
-            steps[..done].iter().for_each(|step| machine.take(&step.act));
-            match back {
-                true => drop(machine.apply(Some(&new), &old)),
-                false => drop(machine.apply(Some(&old), &new)),
-            }
-        }
-    }
 }

@@ -65,3 +65,29 @@ pub fn socket(options: &mut Options, listen: &str) {
     unit(options, "talk.socket", &[&format!("Socket.ListenStream={listen}"), "Install.WantedBy=sockets.target"]);
     unit(options, "talk.service", &["Service.ExecStart=/bin/talk"]);
 }
+
+pub fn once(options: &mut Options, exec: &str) {
+    let lines = ["Service.Type=oneshot", &format!("Service.ExecStart={exec}"), "Install.WantedBy=leafwright.target"];
+    unit(options, "once.service", &lines);
+}
+
+pub fn watch(options: &mut Options, path: &str) {
+    unit(options, "look.path", &[&format!("Path.PathChanged={path}"), "Install.WantedBy=paths.target"]);
+    unit(options, "look.service", &["Service.Type=oneshot", "Service.ExecStart=/bin/look"]);
+}
+
+pub fn lamp(options: &mut Options, lines: &[&str]) {
+    unit(options, "lamp.service", lines);
+    unit(options, "lamp.service", &["Install.WantedBy=leafwright.target"]);
+}
+
+pub fn chain(options: &mut Options, exec: &str) {
+    let wanted = "Install.WantedBy=leafwright.target";
+    unit(options, "a.service", &[&format!("Service.ExecStart={exec}"), wanted]);
+    unit(
+        options,
+        "b.service",
+        &["Service.ExecStart=/bin/b", "Unit.Requires=a.service", "Unit.After=a.service", wanted],
+    );
+    unit(options, "c.service", &["Service.ExecStart=/bin/c", "Unit.BindsTo=b.service", "Unit.After=b.service", wanted]);
+}

@@ -2,6 +2,7 @@
 //!
 //! Refuses: printing; it returns text.
 
+use super::content::UNITS;
 use super::model::{Act, FieldEffect, MachinePlan, MachineStep, Why};
 use crate::compile::effects;
 use crate::name::ByteSize;
@@ -105,7 +106,11 @@ fn because(step: &MachineStep) -> String {
         Why::Drifted { what } => format!("somebody changed it by hand: {what}"),
         Why::NotRunning { state } => format!("it ought to run and is {state}"),
         Why::Follows { what } => {
-            let all = listed(what.clone(), ", ");
+            let short = |path: &String| path.trim_start_matches(UNITS).to_owned();
+            let all = match &step.act {
+                Act::DaemonReload => listed(what.iter().map(short).collect(), ", "),
+                _ => listed(what.clone(), ", "),
+            };
             let one = what.len() == 1;
             match &step.act {
                 // Files are followed by a change, units by going down and coming up.
@@ -121,7 +126,7 @@ fn because(step: &MachineStep) -> String {
 fn listed(items: Vec<String>, between: &str) -> String {
     let more = items.len().saturating_sub(3);
     let shown = items.iter().take(3).cloned().collect::<Vec<_>>().join(between);
-    if more == 0 { shown } else { format!("{shown}{between}and {more} more") }
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
 fn described(change: &FieldEffect) -> String {
