@@ -247,7 +247,9 @@ fn below(root: &Path, path: &str) -> Result<PathBuf> {
             Ok(found) if found.is_symlink() && root != Path::new("/") => {
                 bail!("{} is a link, which could lead out of {}", place.display(), root.display())
             }
-            other => drop(other.with_context(|| format!("cannot look at {}", place.display()))?),
+            other => {
+                other.with_context(|| format!("cannot look at {}", place.display()))?;
+            }
         }
     }
     place.extend(parts.last());

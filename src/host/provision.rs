@@ -162,7 +162,7 @@ impl Wish<'_> {
                 };
                 match good.filter(|old| old.request.as_ref() == Some(request)) {
                     Some(old) => Ok(old.clone()),
-                    None => self.from_request(authority, machine, request, validity),
+                    None => self.certify_request(authority, machine, request, validity),
                 }
             } else {
                 let id = KeyId::Server(machine.clone());
@@ -180,7 +180,7 @@ impl Wish<'_> {
     }
 
     /// The key is on the machine; its request has the public half.
-    fn from_request(
+    fn certify_request(
         &self,
         authority: &Authority,
         machine: &MachineName,
