@@ -4,11 +4,13 @@
 
 use super::generation;
 use super::rollback::monitor_of;
+use crate::host::credentials;
 use crate::host::machine::real::{Look, observe};
 use crate::host::machine::register::{self, Register};
-use crate::host::machine::{Home, lock};
+use crate::host::machine::{Home, generations, lock};
 use crate::host::systemd::Systemd;
-use crate::plan::machine::{MachinePlan, between, paths_and_units};
+use crate::name::MachineName;
+use crate::plan::machine::{MachinePlan, between, paths_and_units, secrets};
 use anyhow::Result;
 use std::collections::BTreeSet;
 
@@ -44,6 +46,9 @@ pub async fn status(home: &Home) -> Result<Option<Status>> {
     let (paths, units) = paths_and_units(Some(&active.content), &active.content);
     let look = Look { home, register: &register, systemd: &systemd, monitor: monitor_of(&active) };
     let seen = observe(look, &paths, &units).await?;
-    let drift = between(Some(&active.content), &active.content, &seen);
+    let entry = home.entry(&generations::read(home, active.number)?.closure);
+    let references = credentials::read(&entry, &MachineName::parse(&register.machine)?)?;
+    let stale = credentials::stale(&references, &home.state().join("keys"), home.root())?;
+    let drift = secrets::with(between(Some(&active.content), &active.content, &seen), &stale, &seen);
     Ok(Some(Status { register, busy, drift: Some(drift), failed }))
 }

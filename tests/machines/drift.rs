@@ -11,13 +11,13 @@ const HANDS: [(&str, &str); 10] = [
     ("ln -sf /dev/null /etc/systemd/system/todos@.service", "/etc/systemd/system/todos@.service"),
     ("rm /etc/systemd/system/multi-user.target.wants/leafwright.target", "multi-user.target.wants/leafwright.target"),
     ("systemctl stop todos@1.service", "todos@1.service"),
-    ("systemctl start todos@7.service", "todos@7.service"),
+    ("echo x >/etc/leafwright/credentials/service-todos.nk", "service-todos.nk"),
     (
         "sed -i s/RestartSec=1/RestartSec=9/ /etc/systemd/system/nats-server.service && systemctl daemon-reload",
         "nats-server.service",
     ),
     ("systemctl stop nats-server.service", "nats-server.service"),
-    ("mkdir -p /run/systemd/system && chown nats /etc/tmpfiles.d/leafwright.conf", "/etc/tmpfiles.d/leafwright.conf"),
+    ("chown nats /etc/tmpfiles.d/leafwright.conf", "/etc/tmpfiles.d/leafwright.conf"),
 ];
 
 pub fn what_hands_change_is_found_and_repaired() {
@@ -25,7 +25,7 @@ pub fn what_hands_change_is_found_and_repaired() {
     let (office, operator) = office(&lab);
     for (hand, name) in HANDS {
         office.must(["sh", "-c", hand]);
-        let said = differs(&office);
+        let said = differs(&office, hand);
         assert!(said.contains(name), "{hand}: {said}");
         let output = operator.apply(&office, ["--steady", "0"]);
         assert!(output.success(), "{hand}: {}", output.stderr);
@@ -34,8 +34,8 @@ pub fn what_hands_change_is_found_and_repaired() {
     }
 }
 
-fn differs(machine: &Machine) -> String {
+fn differs(machine: &Machine, hand: &str) -> String {
     let status = machine.exec(["leafwright", "status"]);
-    assert_eq!(status.status.code(), Some(3), "{}{}", status.stdout, status.stderr);
+    assert_eq!(status.status.code(), Some(3), "{hand}: {}{}", status.stdout, status.stderr);
     status.stdout
 }
