@@ -99,7 +99,7 @@ fn file_step(path: &str, act: &Act, why: &Why) -> MachineStep {
     MachineStep { id: format!("file{path}/{verb}"), act: act.clone(), why: why.clone() }
 }
 
-fn acts<'a>(differences: &'a Differences) -> impl Iterator<Item = (&'a String, &'a Act, &'a Why)> {
+fn acts(differences: &Differences) -> impl Iterator<Item = (&String, &Act, &Why)> {
     differences.iter().filter_map(|(path, found)| Some((path, found.act.as_ref()?, &found.why)))
 }
 

@@ -16,9 +16,9 @@ pub const FORMAT: u32 = 1;
 pub struct Observation {
     /// The active generation's number and closure digest; `None` on a machine that never had one.
     pub active: Option<(u64, String)>,
-    /// Every path of the old and the new content; absent paths are absent here.
+    /// Every path of the old and the new content (`Content::paths`), links not followed; absent paths are absent here.
     pub files: BTreeMap<String, SeenFile>,
-    /// Every unit of the old and the new content, instances of templates included, that systemd has loaded.
+    /// Every unit of the old and the new content that systemd has loaded: `Content::concrete`, and all instances of `Content::templates`.
     pub units: BTreeMap<String, SeenUnit>,
     /// Units that had failed before anything was done, ours and others'.
     pub failed: BTreeSet<String>,

@@ -60,11 +60,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn unit(sections: &[(&str, &[(&str, &[&str])])]) -> Unit {
-        let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
-        let lines =
-            |rows: &[(&str, &[&str])]| rows.iter().map(|(name, all)| ((*name).to_owned(), owned(all))).collect();
-        sections.iter().map(|(name, rows)| ((*name).to_owned(), lines(rows))).collect()
+    fn unit(lines: &[(&str, &str, &[&str])]) -> Unit {
+        let mut unit = Unit::new();
+        for (section, directive, values) in lines {
+            let values = values.iter().map(|value| (*value).to_owned()).collect();
+            unit.entry((*section).to_owned()).or_default().insert((*directive).to_owned(), values);
+        }
+        unit
     }
 
     #[test]
@@ -74,16 +76,12 @@ mod tests {
             nothing said here\n=no name\n[Service]\r\nExecStart=/bin/x \\\n# between\n   --flag \\\n  last\nExecStart=\n\
             Path=C:\\\\\nEnvironment=\"A=1\" B=[x]\n[Open\nLost=too\n[Install]\nWantedBy=multi-user.target\\";
         let expected = unit(&[
-            ("Unit", &[("Description", &["two words"]), ("After", &["a.service b.service", "c.service"])]),
-            (
-                "Service",
-                &[
-                    ("ExecStart", &["/bin/x     --flag    last", ""]),
-                    ("Path", &["C:\\\\"]),
-                    ("Environment", &["\"A=1\" B=[x]"]),
-                ],
-            ),
-            ("Install", &[("WantedBy", &["multi-user.target"])]),
+            ("Unit", "Description", &["two words"]),
+            ("Unit", "After", &["a.service b.service", "c.service"]),
+            ("Service", "ExecStart", &["/bin/x     --flag    last", ""]),
+            ("Service", "Path", &["C:\\\\"]),
+            ("Service", "Environment", &["\"A=1\" B=[x]"]),
+            ("Install", "WantedBy", &["multi-user.target"]),
         ]);
         assert_eq!(read_unit(text), expected);
     }
