@@ -30,6 +30,7 @@ impl Output {
 /// A command that runs in a machine. Dropped, it is killed.
 pub struct Running {
     child: Child,
+    what: String,
     cgroup: PathBuf,
     log: PathBuf,
 }
@@ -45,16 +46,17 @@ impl Running {
     /// In all namespaces of the machine, with the environment of a fresh root shell.
     pub(super) fn start<S: AsRef<OsStr>>(place: Place, args: impl IntoIterator<Item = S>, stdin: &[u8]) -> Self {
         let Place { leader, cgroup, log } = place;
+        let args: Vec<_> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         std::fs::create_dir_all(&cgroup).expect("a cgroup");
         std::fs::create_dir_all(&log).expect("a directory on a tmpfs");
         let file = |name: &str| File::create(log.join(name)).expect("a file on a tmpfs");
         file("stdin").write_all(stdin).expect("a tmpfs with room");
         let mut command: Command = in_cgroup(&cgroup);
         command.args(["nsenter", "-t", &leader.to_string(), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]);
-        command.args(["env", "-i", PATH, "HOME=/root", "LANG=C.UTF-8", "container=systemd-nspawn"]).args(args);
+        command.args(["env", "-i", PATH, "HOME=/root", "LANG=C.UTF-8", "container=systemd-nspawn"]).args(&args);
         command.stdin(File::open(log.join("stdin")).map(Stdio::from).expect("just written"));
         command.stdout(file("stdout")).stderr(file("stderr"));
-        Self { child: command.spawn().expect("sh starts"), cgroup, log }
+        Self { child: command.spawn().expect("sh starts"), what: format!("{args:?}"), cgroup, log }
     }
 
     /// What it has said so far.
@@ -88,7 +90,7 @@ impl Running {
         while self.is_running() {
             if Instant::now() > end {
                 self.kill();
-                panic!("not done within {deadline:?}\n{}{}", self.stdout(), self.stderr());
+                panic!("{}: not within {deadline:?}\n{}{}", self.what, self.stdout(), self.stderr());
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));

@@ -5,9 +5,11 @@
 
 use super::command::{Place, kill};
 use super::{DEADLINE, Output, Running, STATE, TOOLS, host, in_cgroup, network, populated, remove_cgroup, until};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use sha2::{Digest as _, Sha256};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -165,17 +167,16 @@ impl Machine {
         members.lines().filter_map(|pid| pid.parse().ok()).find(is_systemd)
     }
 
+    /// Until its boot is done, with nothing failed.
     pub fn wait_running(&self, deadline: Duration) {
-        let mut state = String::from("off");
-        let mut reached = || {
-            if let Some(running) = self.try_spawn(["systemctl", "is-system-running"]) {
-                running.finish().stdout.trim().clone_into(&mut state);
-            }
+        until(&format!("{} runs", self.name()), deadline, || {
+            // It waits by itself as soon as systemd listens, and until then it fails at once.
+            let state = self.try_spawn(["systemctl", "is-system-running", "--wait"]).map(|asked| asked.wait(deadline));
+            let state = state.map_or_else(String::new, |output| output.stdout.trim().to_owned());
             let failed = || self.exec(["systemctl", "--failed", "--no-legend", "--plain"]).stdout;
             assert!(state != "degraded", "{} is degraded: {}", self.name(), failed());
             state == "running"
-        };
-        until(&format!("{} runs", self.0.name), deadline, &mut reached);
+        });
     }
 
     fn try_spawn<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Option<Running> {
@@ -227,6 +228,19 @@ impl Machine {
     /// Does one ping come back?
     pub fn reaches(&self, address: &str) -> bool {
         self.exec(["ping", "-q", "-n", "-c", "1", "-W", "1", address]).success()
+    }
+
+    /// Runs `task` on the machine's network, loopback included, in this process and on this file system. What it opens stays there.
+    pub fn in_network<T: Send>(&self, task: impl FnOnce() -> T + Send) -> T {
+        let network = File::open(Path::new("/run/netns").join(self.name())).expect("made with the machine");
+        let there = || {
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(network.as_fd(), kind).expect("root enters a namespace");
+            task()
+        };
+        // A thread of its own, because a thread does not come back.
+        let ended = std::thread::scope(|scope| scope.spawn(there).join());
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Differs from boot to boot.

@@ -19,7 +19,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a busy machine, from a command to a boot.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The variables by which the outer process and `enter.sh` tell a scenario where it is.
 const SCENARIO: &str = "LEAFWRIGHT_LAB_SCENARIO";
@@ -91,10 +91,12 @@ impl Drop for Lab {
 
 /// Polls until it holds.
 pub fn until(what: &str, deadline: Duration, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + deadline;
+    let (end, mut pause) = (Instant::now() + deadline, Duration::from_millis(2));
     while !holds() {
         assert!(Instant::now() < end, "{what}: not within {deadline:?}");
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(pause);
+        // Whoever asks often takes the time of what is waited for.
+        pause = (pause * 2).min(Duration::from_millis(50));
     }
 }
 

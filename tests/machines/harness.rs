@@ -2,8 +2,18 @@
 //!
 //! Refuses: knowing Leafwright, but for its programs being there.
 
-use crate::lab::{DEADLINE, Lab, until};
+use crate::lab::{DEADLINE, Lab, Machine, until};
+use std::net::UdpSocket;
 use std::time::Duration;
+
+/// Does one datagram get there? A ping that fails does not say which way is closed.
+fn hears(to: &Machine, from: &Machine) -> bool {
+    let ear = to.in_network(|| UdpSocket::bind((to.address(), 4711))).unwrap();
+    ear.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let mouth = from.in_network(|| UdpSocket::bind((from.address(), 0))).unwrap();
+    mouth.send_to(b"heather", (to.address(), 4711)).unwrap();
+    ear.recv(&mut [0; 16]).is_ok()
+}
 
 pub fn machines_meet_and_are_parted() {
     let lab = Lab::new();
@@ -25,11 +35,14 @@ pub fn machines_meet_and_are_parted() {
     lab.partition(&[&ash, &elm]);
     for one in [&ash, &elm] {
         assert!(!one.reaches(oak.address()) && !oak.reaches(one.address()), "{} reaches oak", one.name());
+        assert!(!hears(one, &oak), "what oak says gets to {}", one.name());
+        assert!(!hears(&oak, one), "what {} says gets to oak", one.name());
         assert!(one.reaches("10.77.0.1"), "its link is down");
     }
     assert!(ash.reaches(elm.address()) && elm.reaches(ash.address()), "one side is parted in itself");
     lab.unpartition();
     until("oak is back", DEADLINE, || oak.reaches(ash.address()) && elm.reaches(oak.address()));
+    until("oak and ash hear one another", DEADLINE, || hears(&oak, &ash) && hears(&ash, &oak));
 }
 
 const BEAT: &str = "\
@@ -164,6 +177,13 @@ pub fn processes_run_hang_and_die() {
     let (scoped, beside) = (ash.run_scoped(cgroup).stdout, ash.exec(cgroup).stdout);
     assert!(scoped.starts_with("0::/system.slice/run-") && beside.starts_with("0::/../command-"), "{scoped}{beside}");
     assert_eq!(ash.run_scoped(["sh", "-c", "exit 7"]).status.code(), Some(7));
+
+    // On a machine's network, its loopback is ours, and from the bridge it is not.
+    let heard = ash.in_network(|| std::net::TcpListener::bind("127.0.0.1:4222")).unwrap();
+    assert!(ash.in_network(|| std::net::TcpStream::connect("127.0.0.1:4222")).is_ok());
+    assert!(std::net::TcpStream::connect("127.0.0.1:4222").is_err());
+    assert!(elm.in_network(|| std::net::TcpStream::connect("127.0.0.1:4222")).is_err());
+    drop(heard);
 
     // Killed, a command takes along what it started.
     let alive = || ash.exec(["pgrep", "-f", "sleep 4711"]).success();

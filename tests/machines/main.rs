@@ -24,6 +24,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Outside leftovers::nothing_is_left_after_success,
     Outside leftovers::nothing_is_left_after_failure,
     Outside leftovers::nothing_is_left_after_a_signal,
+    Outside leftovers::a_skip_is_seen,
     Inside systemd::jobs_are_done_and_units_are_seen,
     Inside systemd::new_files_are_seen_after_a_reload,
     Inside systemd::failures_say_why,
