@@ -52,7 +52,7 @@ const SCENARIOS: &[Scenario] = scenarios![
 fn main() -> ExitCode {
     // A machine has this program too, for what the library does inside it.
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let Some((_, words)) = args.split_first().filter(|(first, _)| *first == "probe") {
+    if let Some((_, words)) = args.split_first().filter(|(first, _)| *first == "--probe") {
         return probe::main(words);
     }
     lab::main(SCENARIOS)

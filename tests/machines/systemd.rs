@@ -37,7 +37,7 @@ fn machine(lab: &Lab) -> Machine {
 
 /// The probe's answer.
 fn ask(machine: &Machine, words: &[&str]) -> Value {
-    let said = machine.must(["machines", "probe"].iter().chain(words));
+    let said = machine.must(["machines", "--probe"].iter().chain(words));
     serde_json::from_str(&said).unwrap_or_else(|error| panic!("{words:?}: {error}: {said}"))
 }
 
@@ -201,7 +201,7 @@ pub fn a_transient_service_outlives_who_started_it() {
     assert_eq!(good(&ash, &["units", "watch.service"]), json!({}));
 
     let mut probe =
-        ash.spawn(["machines", "probe", "transient-and-wait", "watch.service", "/usr/bin/sleep", "infinity"]);
+        ash.spawn(["machines", "--probe", "transient-and-wait", "watch.service", "/usr/bin/sleep", "infinity"]);
     until("it has started", DEADLINE, || probe.stdout().contains("started"));
     let started = seen(&ash, "watch.service");
     probe.kill();
@@ -227,7 +227,7 @@ pub fn without_a_bus_its_own_socket_does() {
     assert_eq!((&answer["direct"], &answer["value"]), (&json!(true), &json!("Done")), "{answer}");
     assert!(ash.is_active("good.service"));
     assert_eq!(seen(&ash, "good.service")["active"], "active");
-    let nobody = ["setpriv", "--reuid=65534", "--clear-groups", "machines", "probe", "hello"];
+    let nobody = ["setpriv", "--reuid=65534", "--clear-groups", "machines", "--probe", "hello"];
     let error = ash.must(nobody);
     for words in [
         "cannot reach systemd: over the system bus",

@@ -10,7 +10,7 @@ mod private;
 mod transient;
 
 pub use bus::Refusal;
-pub use failure::{JobFailure, JobsFailed};
+pub use failure::{Exit, JobFailure, JobsFailed};
 pub use jobs::{JobResult, Verb};
 pub use transient::{Property, Transient};
 
