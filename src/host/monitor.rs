@@ -125,6 +125,12 @@ pub async fn jsz(monitor: SocketAddr) -> Result<Jsz> {
     get(monitor, "jsz").await
 }
 
+/// JetStream is on; whether it has recovered, or the others of its cluster are there, is not asked
+/// (`js-enabled-only`, nats-server `monitor.go`).
+pub async fn healthz_of_jetstream(monitor: SocketAddr) -> Result<Healthz> {
+    get(monitor, "healthz?js-enabled-only=true").await
+}
+
 /// An unhealthy server answers too: 503 with the reason.
 pub async fn healthz(monitor: SocketAddr) -> Result<Healthz> {
     get(monitor, "healthz").await

@@ -150,6 +150,7 @@ async fn understood_by_server(scratch: &Scratch, content: &Content) -> Option<St
     let program = find("nats-server")?;
     let mut config = content.server.clone();
     relocate(&mut config, scratch, content);
+    without_missing_keys(&mut config);
     let path = scratch.0.join("nats-server.check.json");
     let written = std::fs::write(&path, config.to_string()).with_context(|| format!("cannot write {}", path.display()));
     let checked = match written {
@@ -157,6 +158,16 @@ async fn understood_by_server(scratch: &Scratch, content: &Content) -> Option<St
         Err(error) => Err(error),
     };
     checked.err().map(|error| format!("nats-server does not understand its configuration: {error:#}"))
+}
+
+/// A key that is made later in this apply is not there to be read: its certificate was compared with it already.
+fn without_missing_keys(value: &mut Value) {
+    let Value::Object(map) = value else { return };
+    map.retain(|name, value| {
+        let key = value.get("key_file").and_then(Value::as_str);
+        name != "tls" || key.is_none_or(|key| Path::new(key).exists())
+    });
+    map.values_mut().for_each(without_missing_keys);
 }
 
 /// Paths of files that are about to be placed become those of the scratch.

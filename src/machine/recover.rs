@@ -18,6 +18,10 @@ use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// An apply sees its own deadline; only one that does not is ended.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long the way back may take: nats-server in lame duck mode takes its time.
+const RETURNING: Duration = Duration::from_secs(300);
 /// For a holder of the lock that was killed.
 const DEAD: Duration = Duration::from_secs(10);
 /// How long the gates of a generation have that was placed by a boot.
@@ -26,13 +30,10 @@ const AFTER_BOOT: Duration = Duration::from_secs(120);
 /// The watchdog: waits for the lock, which is free when the apply has ended, however it ended. When the time is over it ends
 /// the apply. `None`: everything was in order.
 pub async fn watch(home: &Home, within: Duration) -> Result<Option<Returned>> {
-    let lock = match lock::take_within(home.state(), "watchdog", within) {
+    let lock = match lock::take_within(home.state(), "watchdog", within + GRACE) {
         Ok(lock) => lock,
-        Err(error) => {
-            let Some(busy) = error.downcast_ref::<lock::Busy>() else { return Err(error) };
-            end(busy)?;
-            lock::take_within(home.state(), "watchdog", DEAD)?
-        }
+        Err(error) if error.is::<lock::Busy>() => after_the_deadline(home)?,
+        Err(error) => return Err(error),
     };
     let Some(register) = register::read(home)? else { return Ok(None) };
     let reason = match overdue(&register) {
@@ -41,6 +42,21 @@ pub async fn watch(home: &Home, within: Duration) -> Result<Option<Returned>> {
         None => return Ok(None),
     };
     recover(home, &lock, register, reason).await
+}
+
+/// An apply that is on its way back is left to it for a while; any other one has hung.
+fn after_the_deadline(home: &Home) -> Result<Lock> {
+    let returning = register::read(home)?.and_then(|register| register.pending);
+    let returning = returning.is_some_and(|pending| matches!(pending.phase, Phase::Returning { .. }));
+    let taken = lock::take_within(home.state(), "watchdog", if returning { RETURNING } else { Duration::ZERO });
+    match taken {
+        Ok(lock) => return Ok(lock),
+        Err(error) => match error.downcast_ref::<lock::Busy>() {
+            Some(busy) => end(busy)?,
+            None => return Err(error),
+        },
+    }
+    lock::take_within(home.state(), "watchdog", DEAD)
 }
 
 /// Is what is pending overdue?

@@ -117,12 +117,18 @@ impl<L: Link> Real<'_, L> {
             }
             Gate::Server { digest } => {
                 let monitor = self.monitor.context("nothing says where nats-server is monitored")?;
-                let health = monitor::healthz(monitor).await?;
+                let health = monitor::healthz_of_jetstream(monitor).await?;
                 ensure!(health.status == "ok", "it is {}: {}", health.status, health.error);
                 let varz = monitor::varz(monitor).await?;
                 let runs = varz.config_digest.trim_start_matches("sha256:");
                 ensure!(runs == digest, "it runs another configuration ({runs})");
                 Ok(varz.server_id)
+            }
+            Gate::Recovered => {
+                let monitor = self.monitor.context("nothing says where nats-server is monitored")?;
+                let health = monitor::healthz(monitor).await?;
+                ensure!(health.status == "ok", "it is {}: {}", health.status, health.error);
+                Ok(String::new())
             }
             Gate::Link => self.link.round_trip().await.map(|()| String::new()),
             Gate::Program { exec, .. } => {

@@ -13,8 +13,10 @@ use std::collections::BTreeMap;
 pub enum Gate {
     /// The unit is active, and systemd did not have to start it again meanwhile.
     Unit { unit: String },
-    /// nats-server is healthy and runs the configuration with this digest.
+    /// nats-server runs the configuration with this digest, with JetStream.
     Server { digest: String },
+    /// All that is stored was recovered. Not of a member of the cluster: that waits for the others, the first one for all.
+    Recovered,
     /// A round trip to the domain over the link of this machine's nats-server.
     Link,
     /// A program of a module ends with 0; no shell.
@@ -26,7 +28,8 @@ impl Gate {
     pub fn name(&self) -> String {
         match self {
             Gate::Unit { unit } => format!("{unit} is active"),
-            Gate::Server { .. } => "nats-server is healthy and runs this configuration".to_owned(),
+            Gate::Server { .. } => "nats-server runs this configuration".to_owned(),
+            Gate::Recovered => "what nats-server stored is recovered".to_owned(),
             Gate::Link => "the domain answers over the link".to_owned(),
             Gate::Program { name, .. } => format!("{name} holds"),
         }
@@ -48,6 +51,8 @@ pub fn of(content: &Content, link: HasLink, programs: &BTreeMap<String, Vec<Stri
     let mut gates: Vec<Gate> = content.steady().into_iter().map(|unit| Gate::Unit { unit }).collect();
     let server = (!content.server.is_null()).then(|| server_digest(&content.server));
     gates.extend(server.map(|digest| Gate::Server { digest }));
+    let alone = !content.server.is_null() && content.server.get("cluster").is_none();
+    gates.extend(alone.then_some(Gate::Recovered));
     gates.extend((link == HasLink::Yes).then_some(Gate::Link));
     gates.extend(programs.iter().map(|(name, exec)| Gate::Program { name: name.clone(), exec: exec.clone() }));
     gates
