@@ -77,7 +77,7 @@ fn meddle(machine: &mut Machine, deeds: &[(u8, prop::sample::Index)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// `apply` itself asserts that the second plan is empty, and that every file and process is the new generation's.
     #[test]

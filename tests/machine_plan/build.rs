@@ -3,19 +3,31 @@
 use super::fixture::{self, edit, name};
 use super::simulator::Generation;
 use leafwright::compile::{self, Closure};
+use leafwright::identity::PublicIdentity;
 use leafwright::name::{ByteSize, Duration};
 use leafwright::resolve::{File, Machine, Options, Unit};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// The office of the fixture: two instances of `todos`, one of `web`.
 pub fn closure(change: impl FnOnce(&mut Options), ca: &str) -> Closure {
     let mut domain = fixture::alone().domain;
     edit(&mut domain, "office", |office: &mut Machine| change(&mut office.options));
-    let mut identity = fixture::identity(&domain);
+    let mut identity = identity().clone();
     identity.ca = format!("-----BEGIN CERTIFICATE-----\n{ca}\n-----END CERTIFICATE-----\n");
     let checked = compile::domain(&domain, &identity);
     assert!(!checked.report.has_errors(), "{:?}", checked.report);
     checked.value.unwrap().machines.remove("office").unwrap()
+}
+
+/// Keys for everyone that any of these declarations has, made once: they are what takes time here.
+fn identity() -> &'static PublicIdentity {
+    static IDENTITY: OnceLock<PublicIdentity> = OnceLock::new();
+    IDENTITY.get_or_init(|| {
+        let mut domain = fixture::alone().domain;
+        edit(&mut domain, "office", |office: &mut Machine| clock(&mut office.options));
+        fixture::identity(&domain)
+    })
 }
 
 pub fn generation(change: impl FnOnce(&mut Options)) -> Generation {
