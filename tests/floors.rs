@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. A floor may use itself and every floor of a smaller storey.
-const FLOORS: [(&str, u8, Kind); 15] = [
+const FLOORS: [(&str, u8, Kind); 16] = [
     ("name", 0, Kind::Pure),
     ("diag", 1, Kind::Pure),
     ("declare", 2, Kind::Pure),
@@ -20,12 +20,14 @@ const FLOORS: [(&str, u8, Kind); 15] = [
     ("seed", 8, Kind::World),
     ("verify", 8, Kind::World),
     ("foreground", 9, Kind::World),
+    ("machine", 9, Kind::World),
     ("cli", 10, Kind::World),
     ("main", 11, Kind::World),
 ];
 
 /// Floors of one storey that may be used by others of it: verifying needs what seeding knows, applying needs both.
-const BESIDE: [(&str, &str); 4] = [("apply", "seed"), ("apply", "load"), ("verify", "seed"), ("apply", "verify")];
+const BESIDE: [(&str, &str); 5] =
+    [("apply", "seed"), ("apply", "load"), ("verify", "seed"), ("apply", "verify"), ("machine", "foreground")];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
