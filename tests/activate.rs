@@ -3,7 +3,7 @@
 #![cfg(feature = "world")]
 
 #[path = "compile/fixture.rs"]
-#[expect(dead_code, reason = "the other half is for `tests/compile.rs`")]
+#[expect(dead_code, unused_imports, reason = "the other half is for `tests/compile.rs`")]
 mod fixture;
 
 use anyhow::Result;

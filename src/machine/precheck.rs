@@ -7,8 +7,9 @@ use super::Prepared;
 use crate::compile::{ArtefactKind, manifest, units};
 use crate::host::machine::Home;
 use crate::host::nats_server::{self, MINIMUM};
-use crate::host::{closure, credentials, disk, programs};
+use crate::host::{closure, credentials, disk, hardware, programs};
 use crate::plan::machine::Content;
+use crate::resolve::hardware::unmet;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ const SEARCH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/u
 
 pub async fn all(home: &Home, prepared: &Prepared, content: &Content) -> Result<()> {
     let mut faults = vec![];
+    faults.extend(hardware(prepared)?);
     faults.extend(room(home, prepared)?);
     faults.extend(programs_missing(content));
     faults.extend(server(content));
@@ -36,6 +38,14 @@ pub async fn all(home: &Home, prepared: &Prepared, content: &Content) -> Result<
     }
     let many = if faults.len() == 1 { "1 pre-check".to_owned() } else { format!("{} pre-checks", faults.len()) };
     bail!("nothing was done, because {many} failed:\n{}", faults.join("\n"))
+}
+
+/// What the machine was declared to be and is not.
+fn hardware(prepared: &Prepared) -> Result<Vec<String>> {
+    let found = hardware::detect(Path::new("/"), std::env::consts::ARCH)?;
+    let unmet = unmet(&prepared.machine.hardware, &found.report);
+    let help = "use a hardware profile that says what is there, or another machine";
+    Ok(unmet.iter().map(|unmet| format!("this machine has {unmet}\n  help: {help}")).collect())
 }
 
 fn room(home: &Home, prepared: &Prepared) -> Result<Vec<String>> {
