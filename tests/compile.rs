@@ -82,6 +82,11 @@ fn a_machine_that_stands_alone() {
 }
 
 #[test]
+fn a_cluster_of_one_member() {
+    golden("one-member", &files(&fixture::one_member()));
+}
+
+#[test]
 fn the_same_bytes_for_any_number_of_threads() {
     let with = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -33,7 +33,7 @@ mod whole;
 pub use artefact::{Artefact, ArtefactKind, Closure, Effect};
 pub use closure::{Digesting, blame, digest_of, manifest};
 pub use desired::{Desired, DesiredServer, Endpoint, Seed, SeedTarget, ServiceProcess};
-pub use effects::effect_between;
+pub use effects::{effect_between, forgets_streams};
 pub use leaks::leaks;
 pub use link::Linked;
 pub use permissions::{Rights, of_domain as permissions};
