@@ -137,6 +137,22 @@ fn config(compiled: &Compiled, machine: &str) -> Value {
 }
 
 #[test]
+fn what_nats_server_dies_of_is_found_in_its_configuration() {
+    let compiled = compiled(&fixture::meadow().domain);
+    let artefacts = &compiled.machines["thermo"].artefacts;
+    let config = artefacts.iter().find(|artefact| artefact.kind == ArtefactKind::NatsServerConfig).unwrap();
+    let text = std::str::from_utf8(&config.bytes).unwrap();
+    let line = |fault: &str| compile::spoken_of(config, fault).map(|line| text.lines().nth(line as usize - 1).unwrap());
+    let died = "[FTL] Error listening on port: 127.0.0.1:4222, \"listen tcp 127.0.0.1:4222: address already in use\"";
+    assert!(line(died).unwrap().contains("\"listen\""), "{:?}", line(died));
+    let died =
+        "[FTL] can't load JetStream: could not create storage directory - mkdir /var/lib/nats: read-only file system";
+    assert!(line(died).unwrap().contains("\"store_dir\""), "{:?}", line(died));
+    assert_eq!(compile::spoken_of(config, "nats-server: /x/nats-server.json:3:7: unknown field"), Some(3));
+    assert_eq!(compile::spoken_of(config, "[FTL] out of luck"), None);
+}
+
+#[test]
 fn every_key_that_is_emitted_has_its_class() {
     fn keys(value: &Value, path: &str, found: &mut BTreeSet<String>) {
         match value {

@@ -34,6 +34,18 @@ pub fn human(plan: &Plan) -> String {
     text
 }
 
+/// Everything that is refused, a line each, with its way out.
+pub fn refusals(plan: &Plan) -> String {
+    let mut lines = vec![];
+    for step in plan.refused() {
+        lines.push(format!("  {}", sentence(plan, step)));
+        if let Action::Refuse { way_out, .. } = &step.action {
+            lines.push(format!("  help: {way_out}"));
+        }
+    }
+    lines.join("\n")
+}
+
 /// `8 to create, 1 to change, nothing to remove`.
 pub fn summary(plan: &Plan) -> String {
     if plan.is_empty() {
@@ -57,7 +69,7 @@ pub fn summary(plan: &Plan) -> String {
     }
     let refused = plan.refused().count();
     if refused > 0 {
-        parts.push(format!("{refused} refused, so nothing is done"));
+        parts.push(format!("{refused} refused, so none of this is done"));
     }
     parts.join(", ")
 }
