@@ -44,7 +44,7 @@ pub fn judge(sources: &Sources) -> Checked<Judged> {
     written.then(|declared| {
         // `declare` has said what is wrong with domain.toml; without it every reference would lead nowhere.
         if declared.domain.is_none() {
-            return Checked::new(None, diag::Report::default());
+            return Checked::new(None, diag::Report { rules_wait: true, ..diag::Report::default() });
         }
         let resolved = resolve::domain(&declared);
         resolved.map(|domain| Judged { declared, domain })

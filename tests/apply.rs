@@ -7,6 +7,7 @@ use common::plans::{desired, leaf, meadow, stream};
 use leafwright::apply::{self, Failure, Journal};
 use leafwright::compile::Desired;
 use leafwright::compile::desired::Objects;
+use leafwright::compile::jetstream::StreamConfig;
 use leafwright::diag::Sources;
 use leafwright::host::World;
 use leafwright::host::fake::{Fails, Fake};
@@ -83,7 +84,24 @@ async fn a_plan_with_one_refusal_does_nothing_at_all() {
         .unwrap_err()
         .to_string();
     assert!(said.contains("lowering `max_msgs` deletes messages at once"), "{said}");
+    assert!(said.contains("\n  help: leave `max_msgs` at unlimited, or"), "{said}");
     assert_eq!(world.done.len(), effects);
+}
+
+#[tokio::test]
+async fn everything_that_is_refused_is_said_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = |names: [&str; 2], max_msgs| {
+        let streams = names.map(|name| StreamConfig { max_msgs, ..stream(name, &[&format!("{name}.>")]) }).into();
+        desired(vec![leaf("thermo", Objects { streams, ..Objects::default() })], None)
+    };
+    let mut world = Fake::default();
+    once(&one(["A", "B"], -1), &mut world, &mut journal(&directory)).await.unwrap();
+    let said = once(&one(["A", "B"], 1), &mut world, &mut journal(&directory)).await.unwrap_err().to_string();
+    for name in ["A", "B"] {
+        assert!(said.contains(&format!("\n  refused: stream {name} on thermo stays as it is")), "{said}");
+        assert!(said.contains(&format!("`nats stream edit {name} --max-msgs=1`")), "{said}");
+    }
 }
 
 #[tokio::test]

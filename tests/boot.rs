@@ -68,6 +68,25 @@ fn a_machine_that_stands_alone_boots() {
 }
 
 #[test]
+fn a_cluster_of_one_member_boots_and_its_leaves_link() {
+    let lab = Lab::start(fixture::one_member());
+    lab.linked();
+    let (oak, office) = (machine("oak"), machine("office"));
+    assert_eq!(lab.monitor(&oak, "varz")["jetstream"]["config"]["domain"], json!("hub"));
+    assert_eq!(lab.monitor(&oak, "leafz")["leafnodes"], json!(2));
+    run(async {
+        everything(&lab).await;
+        let todos = lab.user(&UserId::Service(office, name!("todos")), "office", "todos").await;
+        let answer = ask(&todos, "evt.meadow.todos.added", &json!({ "title": "milk" })).await;
+        assert_eq!(answer["stream"], json!("EVT-office"), "{answer}");
+        reaches(&lab.provisioner().await, "EVT", 1).await;
+        commands_reach_their_service(&lab).await;
+        let web = lab.user(&UserId::Service(machine("web"), name!("web")), "web", "web").await;
+        queries_are_answered(&lab, &[web, lab.provisioner().await]).await.abort();
+    });
+}
+
+#[test]
 fn what_compiled_is_what_the_servers_have() {
     let lab = Lab::start(fixture::meadow());
     lab.linked();
@@ -259,6 +278,20 @@ async fn commands_reach_their_service(lab: &Lab) {
 }
 
 async fn queries_are_answered_across_the_link(lab: &Lab) {
+    let askers = [
+        lab.user(&UserId::Service(machine("web"), name!("web")), "web", "web").await,
+        lab.user(&UserId::Person(machine("desk"), name!("ada")), "desk", "ada").await,
+        lab.provisioner().await,
+    ];
+    let answers = queries_are_answered(lab, &askers).await;
+    // Nobody on this machine asks, so its link carries no question, not even of its own provisioner.
+    let thermo = lab.user(&UserId::LocalProvisioner(machine("thermo")), "thermo", "provisioner").await;
+    assert!(thermo.request("qry.meadow.todos.list", "".into()).await.is_err());
+    answers.abort();
+}
+
+/// Goes on answering until it is aborted.
+async fn queries_are_answered(lab: &Lab, askers: &[async_nats::Client]) -> tokio::task::JoinHandle<()> {
     let todos = lab.user(&UserId::Service(machine("office"), name!("todos")), "office", "todos").await;
     let mut questions = todos.queue_subscribe("qry.meadow.todos.list", "todos".to_owned()).await.unwrap();
     todos.flush().await.unwrap();
@@ -268,11 +301,6 @@ async fn queries_are_answered_across_the_link(lab: &Lab) {
             answering.publish(question.reply.unwrap(), "[\"milk\"]".into()).await.unwrap();
         }
     });
-    let askers = [
-        lab.user(&UserId::Service(machine("web"), name!("web")), "web", "web").await,
-        lab.user(&UserId::Person(machine("desk"), name!("ada")), "desk", "ada").await,
-        lab.provisioner().await,
-    ];
     for (place, asker) in askers.iter().enumerate() {
         let started = Instant::now();
         // Interest crosses the link a moment after the subscription.
@@ -285,8 +313,5 @@ async fn queries_are_answered_across_the_link(lab: &Lab) {
         };
         assert_eq!(answer.payload.as_ref(), b"[\"milk\"]", "asker {place}");
     }
-    // Nobody on this machine asks, so its link carries no question, not even of its own provisioner.
-    let thermo = lab.user(&UserId::LocalProvisioner(machine("thermo")), "thermo", "provisioner").await;
-    assert!(thermo.request("qry.meadow.todos.list", "".into()).await.is_err());
-    answers.abort();
+    answers
 }

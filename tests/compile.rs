@@ -82,6 +82,11 @@ fn a_machine_that_stands_alone() {
 }
 
 #[test]
+fn a_cluster_of_one_member() {
+    golden("one-member", &files(&fixture::one_member()));
+}
+
+#[test]
 fn the_same_bytes_for_any_number_of_threads() {
     let with = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -129,6 +134,22 @@ fn config(compiled: &Compiled, machine: &str) -> Value {
     let closure = &compiled.machines[machine];
     let artefact = closure.artefacts.iter().find(|artefact| artefact.kind == ArtefactKind::NatsServerConfig).unwrap();
     serde_json::from_slice(&artefact.bytes).unwrap()
+}
+
+#[test]
+fn what_nats_server_dies_of_is_found_in_its_configuration() {
+    let compiled = compiled(&fixture::meadow().domain);
+    let artefacts = &compiled.machines["thermo"].artefacts;
+    let config = artefacts.iter().find(|artefact| artefact.kind == ArtefactKind::NatsServerConfig).unwrap();
+    let text = std::str::from_utf8(&config.bytes).unwrap();
+    let line = |fault: &str| compile::spoken_of(config, fault).map(|line| text.lines().nth(line as usize - 1).unwrap());
+    let died = "[FTL] Error listening on port: 127.0.0.1:4222, \"listen tcp 127.0.0.1:4222: address already in use\"";
+    assert!(line(died).unwrap().contains("\"listen\""), "{:?}", line(died));
+    let died =
+        "[FTL] can't load JetStream: could not create storage directory - mkdir /var/lib/nats: read-only file system";
+    assert!(line(died).unwrap().contains("\"store_dir\""), "{:?}", line(died));
+    assert_eq!(compile::spoken_of(config, "nats-server: /x/nats-server.json:3:7: unknown field"), Some(3));
+    assert_eq!(compile::spoken_of(config, "[FTL] out of luck"), None);
 }
 
 #[test]

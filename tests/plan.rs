@@ -122,6 +122,23 @@ fn growth_names_the_line_that_asks_for_it() {
 }
 
 #[test]
+fn a_limit_that_is_lowered_shrinks() {
+    let one = |max_bytes| {
+        let stream = StreamConfig { max_bytes, discard: "new".into(), ..stream("A", &["a.>"]) };
+        desired(vec![leaf("thermo", Objects { streams: vec![stream], ..Objects::default() })], None)
+    };
+    let said = |from, to| {
+        let done = after(&between(&one(from), &Observed::default()), &Observed::default());
+        let plan = between(&one(to), &done);
+        plan::render::sentence(&plan, &plan.steps[0])
+    };
+    let why = "because max_bytes is now";
+    assert_eq!(said(1 << 30, 512 << 20), format!("let A on thermo shrink to 512MiB, {why} 512MiB, it was 1GiB"));
+    assert_eq!(said(-1, 1 << 30), format!("let A on thermo shrink to 1GiB, {why} 1GiB, it was unlimited"));
+    assert_eq!(said(1 << 30, -1), format!("let A on thermo grow to unlimited, {why} unlimited, it was 1GiB"));
+}
+
+#[test]
 fn a_hand_edit_is_drift_and_a_new_declaration_is_not() {
     let mut desired = meadow();
     let done = after(&between(&desired, &Observed::default()), &Observed::default());

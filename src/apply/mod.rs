@@ -24,7 +24,9 @@ pub enum Progress<'a> {
 /// Why a plan was not carried out to its end.
 #[derive(Debug)]
 pub enum Failure {
-    /// Nothing was done: the plan holds refusals, or is not about this world any more.
+    /// Nothing was done: the plan holds refusals. Each with its way out.
+    Refused { refusals: String },
+    /// Nothing was done: the plan is not about this world any more.
     NotBegun(String),
     /// A step failed; those before it are done, those after it are not begun.
     Step { number: usize, of: usize, sentence: String, error: Error },
@@ -35,6 +37,9 @@ pub enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Failure::Refused { refusals } => {
+                write!(f, "nothing of this plan was done, for what it refuses:\n{refusals}")
+            }
             Failure::NotBegun(why) => write!(f, "nothing was done: {why}"),
             Failure::Step { number, of, sentence, error } => {
                 write!(f, "step {number} of {of} failed, {} done: {sentence}: {error:#}", number - 1)
@@ -88,8 +93,8 @@ pub async fn run<W: World>(
 }
 
 async fn may_begin<W: World>(plan: &Plan, world: &mut W) -> Result<(), Failure> {
-    if let Some(step) = plan.refused().next() {
-        return Err(Failure::NotBegun(render::sentence(plan, step)));
+    if plan.refused().next().is_some() {
+        return Err(Failure::Refused { refusals: render::refusals(plan) });
     }
     let observed = world.observe().await.map_err(|error| Failure::NotBegun(format!("{error:#}")))?;
     if !plan.fits(&observed) {

@@ -3,8 +3,9 @@
 use super::{Exit, WrongUsage, enrol, talk};
 use crate::compile;
 use crate::diag::{Checked, Sources};
-use crate::host::keys::{KeyStore, put_secret};
+use crate::host::keys::{KeyId, KeyStore, put_secret};
 use crate::host::{Elsewhere, Wish, enrolment, prepare_store};
+use crate::identity::jwt::Signer as _;
 use crate::identity::{self, Before, PublicIdentity, UserId};
 use crate::{Judged, declare, judge, load};
 use anyhow::{Result, bail};
@@ -66,7 +67,8 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     };
     let name = declared.domain.as_ref().map(|domain| domain.name.value.as_str()).unwrap_or_default();
     if let Verb::Init = args.verb {
-        return init(&store(args, name)?);
+        let signed = declared.identity.as_ref().and_then(|written| identity::from_declared(written).value);
+        return init(&store(args, name)?, signed.as_ref());
     }
     let Some(written) = &declared.identity else { return Err(anyhow::anyhow!(NO_IDENTITY)) };
     let Checked { value, report } = identity::from_declared(written);
@@ -95,7 +97,10 @@ pub(super) fn store_or(named: Option<&Path>, domain: &str) -> Result<PathBuf> {
     Ok(data.join("leafwright/keys").join(domain))
 }
 
-fn init(directory: &Path) -> Result<Exit> {
+fn init(directory: &Path, signed: Option<&PublicIdentity>) -> Result<Exit> {
+    if let Some(signed) = signed {
+        refuse_other_operator(directory, signed)?;
+    }
     let store = KeyStore::create(directory)?;
     match prepare_store(&store)?.as_slice() {
         [] => talk::say(&format!("nothing to do: {} has the domain's keys", directory.display())),
@@ -105,6 +110,23 @@ fn init(directory: &Path) -> Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// What another operator signed cannot be signed again with keys that are made now: `keys sign` would say no, much later.
+fn refuse_other_operator(directory: &Path, signed: &PublicIdentity) -> Result<()> {
+    let operator = match directory.exists() {
+        true => KeyStore::open(directory)?.nkey(&KeyId::Operator)?.map(|operator| operator.public()),
+        false => None,
+    };
+    if operator.as_ref() == Some(&signed.operator.key) {
+        return Ok(());
+    }
+    bail!(
+        "identity/ was signed by the operator {}, whose key is not in {}\n\
+         help: name the store that has it with --store DIR; or begin anew with `rm -r identity`, and no machine will know the old one",
+        signed.operator.key,
+        directory.display()
+    )
 }
 
 fn with_declarations(args: &Args, sources: &Sources, root: &Path) -> Result<Exit> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Say what `up` would change and why, and change nothing
 ///
 /// What an `up` runs is asked as it is. Where none runs, the nats-servers of the last run are started from the state
-/// directory, asked, and stopped again.
+/// directory, asked, and stopped again. A plan that refuses something is carried out by nobody: exit code 4.
 #[derive(clap::Args)]
 pub struct Args {
     /// The machines to plan for [default: the whole domain]
@@ -59,6 +59,10 @@ fn tell(args: &Args, plan: &Plan) -> Result<Exit> {
         std::fs::write(file, render::json(plan)).with_context(|| format!("cannot write {}", file.display()))?;
     }
     talk::print(&if args.json { render::json(plan) } else { render::human(plan) });
+    if plan.refused().next().is_some() {
+        // `up` would fail with this plan, and in the same way.
+        return Ok(Exit::World);
+    }
     let differs = args.detailed_exitcode && !plan.is_empty();
     Ok(if differs { Exit::Difference } else { Exit::Done })
 }

@@ -41,6 +41,8 @@ pub(super) fn verdict(report: &Report) -> Exit {
     if report.has_errors() { Exit::Unsound } else { Exit::Done }
 }
 
+const RULES_WAIT: &str = "; the rules are judged once these are mended";
+
 /// `error: 3 errors, 1 warning`
 fn summary(report: &Report) -> Option<String> {
     let counted = |severity, one: &str| match report.count(severity) {
@@ -51,5 +53,6 @@ fn summary(report: &Report) -> Option<String> {
     let parts: Vec<String> =
         [counted(Severity::Error, "error"), counted(Severity::Warning, "warning")].into_iter().flatten().collect();
     let worst = if report.has_errors() { "error" } else { "warning" };
-    (!parts.is_empty()).then(|| format!("{worst}: {}", parts.join(", ")))
+    let more = if report.has_errors() && report.rules_wait { RULES_WAIT } else { "" };
+    (!parts.is_empty()).then(|| format!("{worst}: {}{more}", parts.join(", ")))
 }

@@ -3,7 +3,8 @@
 use super::{Exit, WrongUsage, talk};
 use crate::apply::Progress;
 use crate::apply::live::SeedProgress;
-use crate::foreground::{self, Fault, Prepared, Proof, Request, Running, Talk, summary};
+use crate::foreground::summary::{self, Ending};
+use crate::foreground::{self, Fault, Prepared, Proof, Request, Run, Running, Talk};
 use crate::host::nats_server;
 use crate::plan::{Plan, render};
 use crate::seed;
@@ -62,25 +63,28 @@ async fn up(args: &Args, root: &Path) -> Result<Exit, Fault> {
         proof = foreground::prove(&prepared, seed::Depth::Digest) => proof,
         () = stop.wait() => return Ok(stopped(running).await?),
     };
-    tell(args, &prepared, &running, &proof, began)?;
     let exit = if proof.outcome.is_sound() { Exit::Done } else { Exit::World };
+    let run = Run { steps: running.steps, took: began.elapsed(), ending: Ending::Stopped };
     if args.once {
         running.family.stop().await?;
+        tell(args, &prepared, &proof, &run)?;
         return Ok(exit);
     }
+    tell(args, &prepared, &proof, &Run { ending: Ending::Stays, ..run })?;
     Ok(stay(running, &mut stop).await?)
 }
 
 /// The summary, for a person or a program.
-fn tell(args: &Args, prepared: &Prepared, running: &Running, proof: &Proof, began: Instant) -> Result<()> {
-    let summary = foreground::summarise(prepared, running, proof, began.elapsed())?;
-    if running.steps == 0 {
+fn tell(args: &Args, prepared: &Prepared, proof: &Proof, run: &Run) -> Result<()> {
+    let summary = foreground::summarise(prepared, proof, run)?;
+    if run.steps == 0 {
         talk::say("nothing to do");
     }
-    if !proof.outcome.is_sound() {
-        talk::say(&proof.outcome.human());
-    }
     if args.json {
+        // Nobody may read the JSON.
+        if !proof.outcome.is_sound() {
+            talk::say(&proof.outcome.human());
+        }
         talk::print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
     } else {
         talk::print(&summary::text(&summary));

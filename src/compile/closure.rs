@@ -119,6 +119,25 @@ pub fn manifest(closure: &Closure, sources: &Sources) -> String {
     canonical::print(&value, Dialect::Json).map(|printed| printed.text).unwrap_or_default()
 }
 
+/// A shorter value stands in many sentences by chance.
+const SPEAKING: usize = 6;
+
+/// The line of an artefact (from 1) that a fault speaks of: by its number, as in `nats-server.json:7:`; else the one whose value it quotes.
+pub fn spoken_of(artefact: &Artefact, fault: &str) -> Option<u32> {
+    let name = artefact.path.rsplit('/').next().unwrap_or(&artefact.path);
+    let number = fault.split_once(&format!("{name}:")).and_then(|(_, rest)| rest.split(':').next()?.parse().ok());
+    let text = std::str::from_utf8(&artefact.bytes).ok()?;
+    let quoted = |line: &str| {
+        let values = line.split('"').filter(|value| value.len() >= SPEAKING && fault.contains(value));
+        values.map(str::len).max()
+    };
+    let quoting = || {
+        let lines = text.lines().zip(1..).filter_map(|(line, number)| Some((quoted(line)?, number)));
+        lines.max_by_key(|(length, _)| *length).map(|(_, number)| number)
+    };
+    number.or_else(quoting)
+}
+
 /// The declaration that caused a line of an artefact (lines count from 1), for faults that nats-server or systemd found there.
 pub fn blame(artefact: &Artefact, line: u32) -> Option<Span> {
     let at = usize::try_from(line).unwrap_or(0).checked_sub(1);

@@ -137,6 +137,13 @@ fn single(path: &str, old: &Value, new: &Value) -> Effect {
     }
 }
 
+/// A server that ran alone loses its streams when it joins a cluster: half a minute later nats-server deletes what the cluster
+/// does not know (`jetstream_cluster.go`, `checkForOrphans`).
+pub fn forgets_streams(old: &Value, new: &Value) -> bool {
+    let clustered = |config: &Value| config.get("cluster").is_some_and(|cluster| !cluster.is_null());
+    !clustered(old) && clustered(new)
+}
+
 /// The part of the configuration whose change needs a restart, for `X-Restart-Triggers`.
 pub fn restart_part(config: &Value) -> Value {
     prune(config, "").unwrap_or(Value::Null)
@@ -208,6 +215,13 @@ mod tests {
         let pointers: Vec<_> = changes_between(&old, &new).into_iter().map(|change| change.pointer).collect();
         assert_eq!(pointers, ["/a~1b", "/leafnodes/remotes/1/urls"]);
         assert!(changes_between(&new, &new).is_empty());
+    }
+
+    #[test]
+    fn whoever_joins_a_cluster_forgets_its_streams() {
+        let (alone, joined) = (json!({"server_name": "a"}), json!({"server_name": "a", "cluster": {"name": "hub"}}));
+        assert!(forgets_streams(&alone, &joined));
+        assert!(!forgets_streams(&joined, &alone) && !forgets_streams(&joined, &joined));
     }
 
     #[test]

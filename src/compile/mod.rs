@@ -31,12 +31,12 @@ mod template;
 mod whole;
 
 pub use artefact::{Artefact, ArtefactKind, Closure, Effect};
-pub use closure::{Digesting, blame, digest_of, manifest};
+pub use closure::{Digesting, blame, digest_of, manifest, spoken_of};
 pub use desired::{Desired, DesiredServer, Endpoint, Seed, SeedTarget, ServiceProcess};
-pub use effects::effect_between;
+pub use effects::{effect_between, forgets_streams};
 pub use leaks::leaks;
 pub use link::Linked;
-pub use permissions::{Rights, of_domain as permissions};
+pub use permissions::{Deed, Rights, of_domain as permissions, people_who_may};
 
 use crate::diag::{Checked, Report};
 use crate::identity::{PublicIdentity, Wanted};

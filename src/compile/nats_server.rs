@@ -204,7 +204,8 @@ fn member(inputs: &Inputs<'_>) -> Config {
         resolver: Some("MEMORY"),
         resolver_preload: Some(BTreeMap::from(preload)),
         system_account: system_account.key.to_string(),
-        cluster: Some(cluster(inputs)),
+        // nats-server refuses a cluster without routes when JetStream is on; one server alone needs none.
+        cluster: (inputs.linked.members().count() > 1).then(|| cluster(inputs)),
         leafnodes: Some(Leafnodes {
             listen: Some(options.cluster.leafnodes.to_string()),
             // `isolate_leafnode_interest` stays off: with it a query from one leaf finds no responder on another (measured).

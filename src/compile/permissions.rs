@@ -77,6 +77,28 @@ pub fn declared_key(domain: &Domain, user: &UserId) -> Option<NKeyPublic> {
     }
 }
 
+/// What a person may do with subjects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    Say,
+    Hear,
+}
+
+/// The people whose roles allow it, each on the machines that have a user of theirs.
+pub fn people_who_may(domain: &Domain, deed: Deed, pattern: &SubjectPattern) -> Vec<(MachineName, PersonName)> {
+    let may = |person: &PersonName| {
+        let (publish, subscribe) = of_roles(domain, person);
+        let allowed = if deed == Deed::Say { publish } else { subscribe };
+        allowed.iter().any(|allowed| allowed.covers(pattern))
+    };
+    let on = |machine: &Machine| {
+        let people: BTreeSet<&PersonName> = machine.options.users.values().map(|user| &user.person).collect();
+        let may = people.into_iter().filter(|person| may(person)).cloned();
+        may.map(|person| (machine.name.clone(), person)).collect::<Vec<_>>()
+    };
+    domain.machines.iter().flat_map(|machine| on(machine)).collect()
+}
+
 /// What the roles of a person allow.
 pub(super) fn of_roles(domain: &Domain, person: &PersonName) -> (BTreeSet<SubjectPattern>, BTreeSet<SubjectPattern>) {
     let roles = domain.people.get(person).map_or(&[][..], |person| &person.roles);

@@ -83,8 +83,9 @@ impl Domain {
         reader.finish();
         Some(Self {
             source,
+            // Its absence was said; the rest is judged with a name that stands for it.
+            dns: dns.or_else(|| stand_in(name.as_ref()?.span))?,
             name: name?,
-            dns: dns?,
             doc,
             account,
             subjects,
@@ -97,6 +98,11 @@ impl Domain {
             body,
         })
     }
+}
+
+/// RFC 2606: a name that nobody has.
+fn stand_in(span: Span) -> Option<Spanned<HostName>> {
+    HostName::parse("domain.invalid").ok().map(|name| Spanned::new(name, span))
 }
 
 impl Zone {

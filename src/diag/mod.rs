@@ -77,6 +77,8 @@ impl Diagnostic {
 #[must_use = "a report that nobody reads is a lost mistake"]
 pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
+    /// What is missing because of these mistakes would make the rules find what is not wrong, so they were not asked.
+    pub rules_wait: bool,
 }
 
 impl Report {
@@ -86,6 +88,7 @@ impl Report {
 
     pub fn absorb(&mut self, other: Report) {
         self.diagnostics.extend(other.diagnostics);
+        self.rules_wait |= other.rules_wait;
     }
 
     pub fn has_errors(&self) -> bool {

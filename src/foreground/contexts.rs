@@ -8,9 +8,17 @@ use crate::compile::Desired;
 use crate::host::keys::{KeyId, KeyStore};
 use crate::identity::sets::inbox;
 use crate::identity::{PublicIdentity, UserId};
-use crate::name::DomainName;
+use crate::name::{DomainName, MachineName};
 use anyhow::{Context, Result};
 use serde_json::json;
+
+/// How the context of somebody on a machine is called.
+pub fn name(domain: &DomainName, machine: &MachineName, who: &str) -> String {
+    format!("{domain}-{machine}-{who}")
+}
+
+/// Where the contexts lie in a state directory.
+pub const DIRECTORY: &str = "nats/context";
 
 /// Writes one context for each person on a running machine, then one for each leaf's provisioner.
 /// The `nats` command finds them with `XDG_CONFIG_HOME` set to the state directory.
@@ -21,7 +29,7 @@ pub fn write(
     store: &KeyStore,
     identity: &PublicIdentity,
 ) -> Result<Vec<ContextRow>> {
-    let directory = state.root().join("nats/context");
+    let directory = state.root().join(DIRECTORY);
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let mut rows = Vec::new();
     let people = identity.users.keys().filter(|user| matches!(user, UserId::Person(..)));
@@ -33,7 +41,7 @@ pub fn write(
             _ => continue,
         };
         let Some(server) = desired.servers.get(machine) else { continue };
-        let name = format!("{domain}-{machine}-{who}");
+        let name = name(domain, machine, who);
         let context = json!({
             "description": format!("{who} on {machine}, brought up by leafwright"),
             "url": format!("nats://{}", server.listen),

@@ -4,7 +4,7 @@
 
 use super::closures::InState;
 use super::supervise::Family;
-use super::up::{Talk, start_servers};
+use super::up::{Talk, keep_streams, start_servers};
 use super::{Prepared, connect};
 use crate::apply::journal::{self, Journal};
 use crate::apply::live::Live;
@@ -17,6 +17,7 @@ use std::path::Path;
 /// The plan that `up` would carry out.
 pub async fn look(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk + Sync)) -> Result<Plan> {
     let Prepared { state, compiled, sources, .. } = prepared;
+    keep_streams(prepared)?;
     let made = Journal::open(&state.journal())?.made();
     let there = with_closures(prepared);
     if there.servers.is_empty() {

@@ -20,7 +20,7 @@ mod up;
 
 pub use look::{look, look_at_running};
 pub use prepare::{Prepared, prepare, visit};
-pub use prove::{Proof, prove, summarise};
+pub use prove::{Proof, Run, prove, summarise};
 pub use up::{Running, Talk, bring_up};
 
 use crate::diag::{Report, Sources};

@@ -8,11 +8,11 @@
 
 use crate::compile::Desired;
 use crate::host::jetstream::JetStream;
-use crate::plan::Scope;
+use crate::plan::{self, Scope};
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Deserialize)]
 struct Info {
@@ -22,6 +22,7 @@ struct Info {
 
 #[derive(Deserialize)]
 struct Source {
+    name: String,
     /// Nanoseconds since something was heard; -1 when nothing ever was.
     active: i64,
 }
@@ -32,7 +33,10 @@ pub async fn silent_sources(desired: &Desired, handles: &BTreeMap<Scope, JetStre
     let sourcing = objects.streams.iter().filter(|config| !config.sources.is_empty() && config.num_replicas > 1);
     for config in sourcing {
         let info: Info = cluster.request(&format!("STREAM.INFO.{}", config.name), &Value::Null).await?;
-        if info.sources.iter().any(|source| source.active < 0) {
+        // One whose machine does not run stays silent, whoever leads.
+        let here = config.sources.iter().filter(|source| plan::home(desired, &Scope::Cluster, source).is_some());
+        let here: BTreeSet<&str> = here.map(|source| source.name.as_str()).collect();
+        if info.sources.iter().any(|source| source.active < 0 && here.contains(source.name.as_str())) {
             // Refused while an election runs: then there is a new leader anyway.
             let _answer =
                 cluster.request::<Value>(&format!("STREAM.LEADER.STEPDOWN.{}", config.name), &json!({})).await;

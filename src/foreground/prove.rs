@@ -2,22 +2,30 @@
 //!
 //! Refuses: calling a domain up that is not green.
 
+use super::Prepared;
 use super::contexts;
-use super::summary::{CopiesRow, EventsRow, MachineRow, Summary, Totals};
-use super::{Prepared, Running};
-use crate::compile::{Desired, DesiredServer};
+use super::summary::{CopiesRow, Ending, EventsRow, MachineRow, QueryRow, Summary, Totals};
+use crate::compile::{self, Deed, Desired, DesiredServer};
 use crate::declare::MessageKind;
 use crate::host::keys::{KeyId, KeyStore};
 use crate::identity::{PublicIdentity, UserId};
-use crate::plan::{self, Scope};
-use crate::resolve::{Domain, Machine};
-use crate::seed::Depth;
-use crate::verify::{self, Access, Copies, Login, Outcome, Target};
+use crate::resolve::{Domain, Machine, Message};
+use crate::seed::{Depth, talk};
+use crate::verify::{self, Access, Copies, Loaded, Login, Outcome, Target};
 use anyhow::Result;
 use std::time::Duration;
 
 /// The version of the summary's JSON.
 const FORMAT: u32 = 1;
+
+/// What the run itself knows for its summary.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Steps that were carried out.
+    pub steps: usize,
+    pub took: Duration,
+    pub ending: Ending,
+}
 
 /// What `verify` found, and the copies of every stream of the cluster.
 pub struct Proof {
@@ -49,10 +57,11 @@ impl Access for Keys<'_> {
     }
 }
 
-/// The summary of a domain that is up.
-pub fn summarise(prepared: &Prepared, running: &Running, proof: &Proof, took: Duration) -> Result<Summary> {
+/// The summary of a domain that was brought up.
+pub fn summarise(prepared: &Prepared, proof: &Proof, run: &Run) -> Result<Summary> {
     let Prepared { domain, state, store, identity, compiled, .. } = prepared;
     let desired = &compiled.desired;
+    let failed = proof.outcome.findings.iter().filter(|finding| finding.is_failed());
     let machines = desired.servers.values().filter_map(|server| {
         let machine = domain.machines.iter().find(|machine| machine.name == server.machine)?;
         Some(machine_row(domain, machine, server))
@@ -61,18 +70,16 @@ pub fn summarise(prepared: &Prepared, running: &Running, proof: &Proof, took: Du
         format: FORMAT,
         domain: domain.name.to_string(),
         cluster: domain.cluster.as_ref().map(|cluster| cluster.name.to_string()),
-        seconds: took.as_secs_f64(),
-        steps: running.steps,
+        ending: run.ending,
+        seconds: run.took.as_secs_f64(),
+        steps: run.steps,
         machines: machines.collect(),
-        events: events(desired),
+        events: proof.outcome.loaded.iter().map(events_row).collect(),
         copies: proof.copies.iter().filter(|copies| copies.wanted > 1).map(copies_row).collect(),
         verify: totals(&proof.outcome),
+        failures: failed.map(|finding| format!("{}: {}", finding.subject, finding.detail)).collect(),
         contexts: contexts::write(state, &domain.name, desired, store, identity)?,
-        query: domain
-            .messages
-            .values()
-            .find(|message| message.kind == MessageKind::Query)
-            .map(|query| query.name.to_string()),
+        query: query(domain, desired),
         state: state.root().to_string_lossy().into_owned(),
     })
 }
@@ -97,21 +104,36 @@ fn machine_row(domain: &Domain, machine: &Machine, server: &DesiredServer) -> Ma
     }
 }
 
-/// Every event set is complete once the plan was carried out: a load that is not is a failed step.
-fn events(desired: &Desired) -> Vec<EventsRow> {
-    let rows = plan::scopes(desired).flat_map(|(scope, objects)| {
-        let place = match scope {
-            Scope::Machine(machine) => machine.to_string(),
-            Scope::Cluster => plan::domain_of(desired, &scope).unwrap_or("the cluster").to_owned(),
-        };
-        objects.seeds.iter().map(move |seed| EventsRow {
-            set: seed.set.to_string(),
-            place: place.clone(),
-            stored: seed.events.events.len() as u64,
-            wanted: seed.events.events.len() as u64,
+fn events_row(loaded: &Loaded) -> EventsRow {
+    let Loaded { set, place, stored, wanted } = loaded.clone();
+    EventsRow { set, place, stored, wanted }
+}
+
+/// A query that somebody here may ask, that somebody here answers, and whose payload is known.
+fn query(domain: &Domain, desired: &Desired) -> Option<QueryRow> {
+    let queries = domain.messages.values().filter(|message| message.kind == MessageKind::Query);
+    let mut queries = queries.filter(|query| is_answered(domain, desired, query));
+    queries.find_map(|query| {
+        let payload = query.example.clone().or_else(|| talk::payload(query, &[]).ok())?;
+        let people = compile::people_who_may(domain, Deed::Say, &query.subject.pattern());
+        let (machine, person) = people.into_iter().find(|(machine, _)| desired.servers.contains_key(machine))?;
+        Some(QueryRow {
+            message: query.name.to_string(),
+            payload: payload.as_object().is_none_or(|fields| !fields.is_empty()).then(|| payload.to_string()),
+            context: contexts::name(&domain.name, &machine, person.as_str()),
         })
-    });
-    rows.collect()
+    })
+}
+
+/// Does a service run here that receives it?
+fn is_answered(domain: &Domain, desired: &Desired, query: &Message) -> bool {
+    desired.servers.values().any(|server| {
+        let machine = domain.machines.iter().find(|machine| machine.name == server.machine);
+        server.processes.iter().filter(|process| process.foreground).any(|process| {
+            let service = machine.and_then(|machine| machine.options.services.get(&process.service));
+            service.is_some_and(|service| query.receivers.contains(&service.contract))
+        })
+    })
 }
 
 fn copies_row(copies: &Copies) -> CopiesRow {

@@ -10,6 +10,7 @@ pub struct Summary {
     pub format: u32,
     pub domain: String,
     pub cluster: Option<String>,
+    pub ending: Ending,
     /// From the start of the program to the end of `verify`.
     pub seconds: f64,
     /// Steps that were carried out; 0 is "nothing to do".
@@ -18,10 +19,29 @@ pub struct Summary {
     pub events: Vec<EventsRow>,
     pub copies: Vec<CopiesRow>,
     pub verify: Totals,
+    /// What `verify` found wrong, a line each.
+    pub failures: Vec<String>,
     pub contexts: Vec<ContextRow>,
-    /// A query that can be tried at once: a message's name.
-    pub query: Option<String>,
+    /// A query that can be tried at once; none where nobody here may ask one that is answered.
+    pub query: Option<QueryRow>,
     pub state: String,
+}
+
+/// What becomes of the domain after the summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    Stays,
+    Stopped,
+}
+
+#[derive(Debug, Serialize)]
+pub struct QueryRow {
+    pub message: String,
+    /// JSON, where it has fields.
+    pub payload: Option<String>,
+    /// The context of somebody who may ask it.
+    pub context: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,14 +97,29 @@ pub fn text(summary: &Summary) -> String {
 }
 
 fn headline(out: &mut String, summary: &Summary) -> std::fmt::Result {
+    let Totals { passed, failed, .. } = summary.verify;
+    let (domain, all) = (&summary.domain, passed + failed);
+    match (summary.ending, failed) {
+        (Ending::Stays, 0) => write!(out, "{domain} is up: ")?,
+        (Ending::Stopped, 0) => write!(out, "{domain} was brought up and verified, then stopped: ")?,
+        (Ending::Stays, _) => write!(out, "{domain} runs, but {}", broken(summary, all))?,
+        (Ending::Stopped, _) => write!(out, "{domain} was brought up and stopped, but {}", broken(summary, all))?,
+    }
     let count = summary.machines.len();
     let plural = if count == 1 { "machine" } else { "machines" };
-    write!(out, "{} is up: {count} {plural}", summary.domain)?;
+    write!(out, "{count} {plural}")?;
     if let Some(cluster) = &summary.cluster {
         let members = summary.machines.iter().filter(|row| row.part == *cluster).count();
         write!(out, ", {members} of them the cluster {cluster}")?;
     }
     writeln!(out, ", in {:.1} s\n", summary.seconds)
+}
+
+/// What does not hold, before anything that does.
+fn broken(summary: &Summary, all: usize) -> String {
+    let rows: String = summary.failures.iter().map(|failure| format!("  ✗ {failure}\n")).collect();
+    let hold = if summary.failures.len() == 1 { "does" } else { "do" };
+    format!("{} of {all} promises {hold} not hold:\n\n{rows}\n", summary.failures.len())
 }
 
 fn machines(out: &mut String, rows: &[MachineRow]) -> std::fmt::Result {
@@ -131,12 +166,15 @@ fn contents(out: &mut String, summary: &Summary) -> std::fmt::Result {
 fn connect(out: &mut String, summary: &Summary) -> std::fmt::Result {
     let state = &summary.state;
     // People first; the provisioners' contexts, one a leaf, are there for whoever looks for them.
-    if let Some(first) = summary.contexts.first() {
-        if let Some(query) = &summary.query {
+    if let Some(first) = summary.contexts.first().filter(|_| summary.ending == Ending::Stays) {
+        if let Some(QueryRow { message, payload, context }) = &summary.query {
+            // In single quotes only a single quote means something to a shell.
+            let payload = payload.as_ref().map(|json| format!(" '{}'", json.replace('\'', r"'\''")));
+            let payload = payload.unwrap_or_default();
             writeln!(
                 out,
-                "  {:8} leafwright send {query} --context {state}/nats/context/{}.json",
-                "connect", first.name
+                "  {:8} leafwright send {message}{payload} --context {state}/nats/context/{context}.json",
+                "connect"
             )?;
         }
         let title = if summary.query.is_some() { "" } else { "connect" };
@@ -152,8 +190,7 @@ fn connect(out: &mut String, summary: &Summary) -> std::fmt::Result {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_summary_fits_one_screen_and_says_it_all() {
+    fn summary() -> Summary {
         let row = |name: &str, part: &str, services: &[&str]| MachineRow {
             name: name.into(),
             part: part.into(),
@@ -162,10 +199,11 @@ mod tests {
             monitor: "http://127.0.0.1:8101".into(),
             services: services.iter().map(|s| (*s).to_owned()).collect(),
         };
-        let summary = Summary {
+        Summary {
             format: 1,
             domain: "meadow".into(),
             cluster: Some("hub".into()),
+            ending: Ending::Stays,
             seconds: 4.26,
             steps: 12,
             machines: vec![row("oak", "hub", &[]), row("web", "leaf", &["web at http://127.0.0.1:8080"])],
@@ -176,13 +214,47 @@ mod tests {
                 wanted: 4,
                 machines: vec!["oak".into(), "ash".into()],
             }],
-            verify: Totals { passed: 40, failed: 1, skipped: 0 },
+            verify: Totals { passed: 40, failed: 0, skipped: 0 },
+            failures: vec![],
             contexts: vec![ContextRow { name: "meadow-desk-ada".into(), who: "ada on desk".into() }],
-            query: Some("todos.list".into()),
+            query: Some(QueryRow { message: "todos.list".into(), payload: None, context: "meadow-shed-bob".into() }),
             state: "/s".into(),
+        }
+    }
+
+    #[test]
+    fn what_does_not_hold_comes_first() {
+        let broken = Summary {
+            verify: Totals { passed: 21, failed: 2, skipped: 0 },
+            failures: vec!["EVT on hub: 3 of 4 copies".into(), "web → hub: no link".into()],
+            ..summary()
         };
+        let said = "\
+meadow runs, but 2 of 23 promises do not hold:
+
+  ✗ EVT on hub: 3 of 4 copies
+  ✗ web → hub: no link
+
+2 machines, 1 of them the cluster hub, in 4.3 s
+";
+        assert!(text(&broken).starts_with(said), "{}", text(&broken));
+    }
+
+    #[test]
+    fn what_was_stopped_is_not_called_up_and_not_to_be_connected_to() {
+        let stopped = text(&Summary { ending: Ending::Stopped, ..summary() });
+        assert!(stopped.starts_with("meadow was brought up and verified, then stopped: 2 machines, 1 of"), "{stopped}");
+        assert!(!stopped.contains("connect"), "{stopped}");
+        let payload = Some(r#"{"title":"the dog's bowl"}"#.to_owned());
+        let query = QueryRow { message: "todos.find".into(), payload, context: "c".into() };
+        let asks = text(&Summary { query: Some(query), ..summary() });
+        assert!(asks.contains(r#"send todos.find '{"title":"the dog'\''s bowl"}' --context"#), "{asks}");
+    }
+
+    #[test]
+    fn the_summary_fits_one_screen_and_says_it_all() {
         assert_eq!(
-            text(&summary),
+            text(&summary()),
             "\
 meadow is up: 2 machines, 1 of them the cluster hub, in 4.3 s
 
@@ -192,9 +264,9 @@ meadow is up: 2 machines, 1 of them the cluster hub, in 4.3 s
 
   events   12 of 12 of the set todos on office
   copies   3 of 4 of EVT (oak, ash)
-  verify   40 passed, 1 failed
+  verify   40 passed, 0 failed
 
-  connect  leafwright send todos.list --context /s/nats/context/meadow-desk-ada.json
+  connect  leafwright send todos.list --context /s/nats/context/meadow-shed-bob.json
            XDG_CONFIG_HOME=/s nats --context meadow-desk-ada …   (ada on desk)
   logs     /s/machines/<machine>/log/
 "

@@ -4,6 +4,7 @@
 
 use crate::host::process::{self, Running, Spec};
 use anyhow::Result;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// The first pause before a new start; doubled each time, up to `LONGEST`.
@@ -50,6 +51,12 @@ impl Family {
     /// The process id of a child that runs.
     pub fn pid(&self, name: &str) -> Option<u32> {
         self.members.iter().find(|member| member.spec.name == name)?.running.as_ref().map(|running| running.pid)
+    }
+
+    /// How a child ended that has not been started again; never waits.
+    pub fn ended(&mut self, name: &str) -> Result<Option<ExitStatus>> {
+        let member = self.members.iter_mut().find(|member| member.spec.name == name);
+        member.and_then(|member| member.running.as_mut()).map_or(Ok(None), Running::ended)
     }
 
     /// Looks once at every child; starts again those whose pause is over.

@@ -4,16 +4,17 @@
 
 use super::closures::InState;
 use super::supervise::Family;
-use super::{Prepared, connect, nudge, servers, services};
+use super::{Prepared, connect, nudge, overlay, servers, services};
 use crate::apply::journal::Journal;
 use crate::apply::live::{Live, SeedProgress};
 use crate::apply::{self, Progress};
-use crate::compile::Desired;
+use crate::compile::{self, ArtefactKind, Desired};
 use crate::host::jetstream::JetStream;
 use crate::host::keys::KeyId;
 use crate::host::world::World as _;
+use crate::name::MachineName;
 use crate::plan::{self, Plan, Scope};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -39,15 +40,45 @@ pub trait Talk {
 /// Brings everything up. On an error all children that were started are stopped by dropping them.
 pub async fn bring_up(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk + Sync)) -> Result<Running> {
     let desired = &prepared.compiled.desired;
+    keep_streams(prepared)?;
     let mut journal = Journal::open(&prepared.state.journal())?;
     let files = reconcile(&files_of(desired), BTreeMap::new(), prepared, &mut journal, talk).await?;
     let mut family = Family::default();
     start_servers(prepared, desired, nats_server, &mut family, talk).await?;
     let handles = connect::all(&prepared.compiled, &prepared.store, &prepared.identity).await?;
-    let objects = reconcile(desired, handles.clone(), prepared, &mut journal, talk).await?;
+    let objects = reconcile(desired, handles.clone(), prepared, &mut journal, talk).await;
+    let objects = objects.with_context(|| done_before(&files))?;
     start_services(prepared, &mut family)?;
     nudge::silent_sources(desired, &handles).await?;
     Ok(Running { family, handles, steps: files.steps.len() + objects.steps.len(), undeclared: objects.undeclared })
+}
+
+/// Refuses to make a server that ran alone join others: nats-server would delete its streams.
+pub(super) fn keep_streams(prepared: &Prepared) -> Result<()> {
+    let Prepared { state, compiled, .. } = prepared;
+    for (machine, closure) in &compiled.machines {
+        let home = state.machine(machine.as_str());
+        let new = closure.artefacts.iter().find(|artefact| artefact.kind == ArtefactKind::NatsServerConfig);
+        let Ok(old) = std::fs::read(home.join("current").join(servers::CONFIG)) else { continue };
+        let read = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or(serde_json::Value::Null);
+        let stores = std::fs::read_dir(home.join("jetstream")).is_ok_and(|mut found| found.next().is_some());
+        if stores && new.is_some_and(|new| compile::forgets_streams(&read(&old), &read(&new.bytes))) {
+            bail!(
+                "{machine} ran alone, and nats-server would delete its streams when it joins the others; nothing was done\n\
+                 help: leave it alone, or begin anew in another directory with --state DIR"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What had been done when streams and events were looked at. A closure that was written stays; what runs is stopped.
+fn done_before(files: &Plan) -> String {
+    match files.steps.len() {
+        0 => "the nats-servers were started and are stopped again".to_owned(),
+        1 => "1 closure was written, and the nats-servers were started and are stopped again".to_owned(),
+        many => format!("{many} closures were written, and the nats-servers were started and are stopped again"),
+    }
 }
 
 /// Observes, plans, says so, applies.
@@ -94,7 +125,8 @@ pub(super) async fn start_servers(
             family.start(servers::spec(&prepared.state, server, program))?;
         }
         for server in &servers {
-            servers::ready(&prepared.state, server).await?;
+            let blame = |words: &str| blamed(prepared, &server.machine, words);
+            servers::ready(&prepared.state, server, family, blame).await?;
         }
         servers::linked(&prepared.state, desired, &servers).await?;
         if member {
@@ -102,6 +134,21 @@ pub(super) async fn start_servers(
         }
     }
     Ok(())
+}
+
+/// What in the configuration nats-server died of, and where that was declared, as far as its last words show it.
+fn blamed(prepared: &Prepared, machine: &MachineName, words: &str) -> Option<String> {
+    let artefacts = &prepared.compiled.machines.get(machine)?.artefacts;
+    let config = artefacts.iter().find(|artefact| artefact.kind == ArtefactKind::NatsServerConfig)?;
+    let number = compile::spoken_of(config, words)?;
+    let line = std::str::from_utf8(&config.bytes).ok()?.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
+    let line = line.trim().trim_end_matches(',');
+    let place = prepared.sources.place(compile::blame(config, number)?);
+    // The foreground's own layer is no file that anybody can mend.
+    match place.file == overlay::SOURCE {
+        true => Some(format!("its configuration says `{line}`")),
+        false => Some(format!("its configuration says `{line}`, because of {}:{}", place.file, place.line)),
+    }
 }
 
 /// Only its leader answers for a stream; one that does not exist yet needs none.

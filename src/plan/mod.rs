@@ -20,6 +20,7 @@ pub use observed::{Observed, ObservedConsumer, ObservedObjects, ObservedServer, 
 
 use crate::compile::Desired;
 use crate::compile::desired::Objects;
+use crate::compile::jetstream::StreamSource;
 
 /// Every place where JetStream objects live, in the order in which steps go: leaves first (they are the origins), then the cluster.
 pub fn scopes(desired: &Desired) -> impl Iterator<Item = (Scope, &Objects)> {
@@ -36,4 +37,18 @@ pub fn domain_of<'a>(desired: &'a Desired, scope: &Scope) -> Option<&'a str> {
         Scope::Cluster => desired.servers.values().find(|server| server.member),
     };
     server.map(|server| server.domain.as_str())
+}
+
+/// The JetStream domain that a source names; `None` where it draws from its own.
+pub fn domain_named(source: &StreamSource) -> Option<&str> {
+    source.external.as_ref()?.api.strip_prefix("$JS.")?.strip_suffix(".API")
+}
+
+/// Where the origin of a stream's source lives; `None` where its machine is not among the desired ones.
+pub fn home(desired: &Desired, scope: &Scope, source: &StreamSource) -> Option<Scope> {
+    if source.external.is_none() {
+        return Some(scope.clone());
+    }
+    let domain = domain_named(source)?;
+    scopes(desired).map(|(scope, _)| scope).find(|scope| domain_of(desired, scope) == Some(domain))
 }

@@ -4,6 +4,7 @@
 
 use super::model::{Action, Because, FieldChange, Object, Plan, Scope, Step};
 use super::units::written;
+use serde_json::Value;
 use std::fmt::Write as _;
 
 /// Stable JSON with `"format": 1`; the same text for the same plan.
@@ -34,6 +35,18 @@ pub fn human(plan: &Plan) -> String {
     text
 }
 
+/// Everything that is refused, a line each, with its way out.
+pub fn refusals(plan: &Plan) -> String {
+    let mut lines = vec![];
+    for step in plan.refused() {
+        lines.push(format!("  {}", sentence(plan, step)));
+        if let Action::Refuse { way_out, .. } = &step.action {
+            lines.push(format!("  help: {way_out}"));
+        }
+    }
+    lines.join("\n")
+}
+
 /// `8 to create, 1 to change, nothing to remove`.
 pub fn summary(plan: &Plan) -> String {
     if plan.is_empty() {
@@ -57,7 +70,7 @@ pub fn summary(plan: &Plan) -> String {
     }
     let refused = plan.refused().count();
     if refused > 0 {
-        parts.push(format!("{refused} refused, so nothing is done"));
+        parts.push(format!("{refused} refused, so none of this is done"));
     }
     parts.join(", ")
 }
@@ -82,16 +95,19 @@ pub fn sentence(plan: &Plan, step: &Step) -> String {
             format!("create consumer {} of {stream} on {on}, because {}", config.durable_name, absent(&step.because))
         }
         Action::UpdateStream { to, changes, .. } => match (&step.because, changes.as_slice()) {
-            (Because::Changed { .. }, [change]) if grows(change) => {
-                let from = written(&change.field, &change.from);
-                let to_value = written(&change.field, &change.to);
-                format!(
-                    "let {} on {on} grow to {to_value}, because {} is now {to_value}{}, it was {from}",
-                    to.name,
-                    change.field,
-                    said(change)
-                )
-            }
+            (Because::Changed { .. }, [change]) => match moved(change) {
+                Some(verb) => {
+                    let from = written(&change.field, &change.from);
+                    let to_value = written(&change.field, &change.to);
+                    format!(
+                        "let {} on {on} {verb} to {to_value}, because {} is now {to_value}{}, it was {from}",
+                        to.name,
+                        change.field,
+                        said(change)
+                    )
+                }
+                None => change_sentence(&format!("stream {}", to.name), &on, step, changes),
+            },
             _ => change_sentence(&format!("stream {}", to.name), &on, step, changes),
         },
         Action::UpdateConsumer { stream, to, changes, .. } => {
@@ -132,9 +148,13 @@ fn absent(because: &Because) -> &'static str {
     }
 }
 
-fn grows(change: &FieldChange) -> bool {
-    matches!(change.field.as_str(), "max_bytes" | "max_msgs" | "max_age" | "max_msgs_per_subject")
-        && change.refusal.is_none()
+/// Which way a limit goes; `None` for what is no limit.
+fn moved(change: &FieldChange) -> Option<&'static str> {
+    let limit = matches!(change.field.as_str(), "max_bytes" | "max_msgs" | "max_age" | "max_msgs_per_subject");
+    // Unlimited is written as -1, of ages as 0.
+    let amount = |value: &Value| value.as_i64().map(|amount| if amount <= 0 { i64::MAX } else { amount });
+    let (from, to) = (amount(&change.from)?, amount(&change.to)?);
+    (limit && from != to).then_some(if to > from { "grow" } else { "shrink" })
 }
 
 fn described(change: &FieldChange) -> String {

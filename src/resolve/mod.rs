@@ -47,6 +47,7 @@ pub fn domain(declared: &Declared) -> Checked<Domain> {
     // Without a domain there is nothing to resolve; `declare` has said so.
     let Some(domain) = &declared.domain else { return Checked::new(None, report) };
     let resolved = whole(domain, declared, &mut report);
+    report.rules_wait |= resolved.is_none();
     let mut report = once(report.sorted());
     if resolved.as_ref().is_none_or(|resolved| resolved.machines.len() < declared.machines.len())
         && !report.has_errors()
@@ -100,6 +101,8 @@ fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> 
     // With a machine missing, the rules would find what is not wrong.
     if complete {
         report.absorb(rules::all(&resolved));
+    } else {
+        report.rules_wait = true;
     }
     Some(resolved)
 }

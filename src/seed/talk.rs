@@ -5,6 +5,7 @@
 use super::api::{self, Failure};
 use crate::declare::MessageKind;
 use crate::resolve::{Message, schemas};
+use async_nats::client::{RequestError, RequestErrorKind};
 use async_nats::{Client, HeaderMap, Subscriber};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -42,7 +43,12 @@ pub fn payload(message: &Message, fields: &[(String, String)]) -> Result<Value, 
             return Err(format!("`{name}` is given twice"));
         }
     }
-    let payload = Value::Object(object);
+    fitting(message, Value::Object(object))
+}
+
+/// The payload, if it fits the message's schema.
+pub fn fitting(message: &Message, payload: Value) -> Result<Value, String> {
+    let schema = message.schema.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
     let misfit =
         schema.as_ref().and_then(schemas::validator).and_then(|validator| schemas::misfit(&validator, &payload));
     match misfit {
@@ -84,12 +90,24 @@ pub async fn send(
     let request =
         async_nats::Request::new().headers(headers).payload(payload.to_string().into()).timeout(Some(PATIENCE));
     let reply = client.send_request(message.subject.as_str().to_owned(), request).await;
-    let reply = reply.map_err(|error| Failure::Silent(format!("`{}`: {error}", message.subject)))?;
+    let reply = reply.map_err(|error| Failure::Silent(unanswered(message, &error)))?;
     if message.kind == MessageKind::Query {
         return Ok(Sent::Answered(String::from_utf8_lossy(&reply.payload).into_owned()));
     }
     let stored: Stored = api::read(&reply.payload)?;
     Ok(Sent::Stored { stream: stored.stream, sequence: stored.seq })
+}
+
+/// Why nobody answered, as far as it can be known.
+fn unanswered(message: &Message, error: &RequestError) -> String {
+    let subject = &message.subject;
+    match (error.kind(), message.kind) {
+        (RequestErrorKind::NoResponders, MessageKind::Query) => {
+            format!("nobody answers `{subject}`: no service that receives it runs, or its link is down")
+        }
+        (RequestErrorKind::NoResponders, _) => format!("no stream on this machine stores `{subject}`"),
+        _ => format!("`{subject}`: {error}"),
+    }
 }
 
 /// Listens on a pattern; each message is then told by `line`.

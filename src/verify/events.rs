@@ -2,36 +2,56 @@
 //!
 //! Refuses: comparing counts of streams that let messages go (limits by age), and counts of origins that were not asked for.
 
-use super::access::Connections;
+use super::access::{Connections, place};
 use super::objects::{self, on};
 use super::outcome::{Check, Finding};
 use super::poll;
 use super::target::Target;
-use crate::compile::jetstream::{StreamConfig, StreamSource};
+use crate::compile::jetstream::StreamConfig;
 use crate::plan::{self, Scope};
-use crate::seed;
+use crate::seed::{self, SeedError};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
-pub async fn check(target: &Target<'_>, connections: &Connections) -> Vec<Finding> {
-    let mut findings = seeds(target, connections).await;
+/// An event set: how many of its events are stored, in order and to the byte, and how many there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub set: String,
+    pub place: String,
+    pub stored: u64,
+    pub wanted: u64,
+}
+
+pub async fn check(target: &Target<'_>, connections: &Connections) -> (Vec<Finding>, Vec<Loaded>) {
+    let (mut findings, loaded) = seeds(target, connections).await;
     let deadline = Instant::now() + target.patience;
     for (scope, objects) in plan::scopes(target.desired) {
         for config in objects.streams.iter().filter(|config| !config.sources.is_empty()) {
-            let look = async || vec![aggregate(target, connections, &scope, config).await];
-            findings.extend(poll::until(deadline, look).await);
+            if config.sources.iter().any(|source| plan::home(target.desired, &scope, source).is_some()) {
+                let look = async || vec![aggregate(target, connections, &scope, config).await];
+                findings.extend(poll::until(deadline, look).await);
+            }
+            findings.extend(absent(target, &scope, config));
         }
     }
-    findings
+    (findings, loaded)
 }
 
-async fn seeds(target: &Target<'_>, connections: &Connections) -> Vec<Finding> {
-    let mut findings = vec![];
+async fn seeds(target: &Target<'_>, connections: &Connections) -> (Vec<Finding>, Vec<Loaded>) {
+    let (mut findings, mut loaded) = (vec![], vec![]);
     for (scope, objects) in plan::scopes(target.desired) {
-        let Some(client) = connections.of(&scope) else { continue };
         for seed in &objects.seeds {
             let subject = on(target, &scope, seed.set.as_str());
             let total = seed.events.events.len() as u64;
-            findings.push(match seed::check(client, "$JS.API", seed, target.depth).await {
+            let mut row = Loaded { set: seed.set.to_string(), place: place(target, &scope), stored: 0, wanted: total };
+            let Some(client) = connections.of(&scope) else {
+                loaded.push(row);
+                continue;
+            };
+            let seen = seed::check(client, "$JS.API", seed, target.depth).await;
+            row.stored = good(&seen);
+            loaded.push(row);
+            findings.push(match seen {
                 Ok(stored) if stored == total => {
                     Finding::passed(Check::Events, subject, format!("{stored} of {total} in `{}`", seed.target.stream))
                 }
@@ -42,7 +62,29 @@ async fn seeds(target: &Target<'_>, connections: &Connections) -> Vec<Finding> {
             });
         }
     }
-    findings
+    (findings, loaded)
+}
+
+/// The events from the first on that are what they must be.
+fn good(seen: &Result<u64, SeedError>) -> u64 {
+    match seen {
+        Ok(stored) => *stored,
+        Err(SeedError::Longer { stored, .. }) => *stored,
+        Err(SeedError::Differs { difference, .. }) => difference.number.saturating_sub(1),
+        Err(_) => 0,
+    }
+}
+
+/// The sources whose machines do not run here: nothing can be said of them.
+fn absent(target: &Target<'_>, scope: &Scope, config: &StreamConfig) -> Option<Finding> {
+    let gone = config.sources.iter().filter(|source| plan::home(target.desired, scope, source).is_none());
+    let gone: Vec<&str> = gone.filter_map(|source| plan::domain_named(source)).collect();
+    let why = match gone.as_slice() {
+        [] => return None,
+        [one] => format!("{one} does not run here"),
+        [most @ .., last] => format!("{} and {last} do not run here", most.join(", ")),
+    };
+    Some(Finding::skipped(Check::Aggregate, format!("sources of {}", on(target, scope, &config.name)), why))
 }
 
 /// Has the stream caught up with all its sources, and has it their messages once each?
@@ -56,7 +98,10 @@ async fn aggregate(target: &Target<'_>, connections: &Connections, scope: &Scope
         Ok(info) => info,
         Err(failure) => return failed(failure.to_string()),
     };
-    let waiting = info.sources.iter().find(|source| source.active < 0 || source.lag > 0);
+    let here = config.sources.iter().filter(|source| plan::home(target.desired, scope, source).is_some());
+    let here: BTreeSet<&str> = here.map(|source| source.name.as_str()).collect();
+    let mut sources = info.sources.iter().filter(|source| here.contains(source.name.as_str()));
+    let waiting = sources.find(|source| source.active < 0 || source.lag > 0);
     let after = origins(target, connections, scope, config).await;
     let has = info.state.messages;
     match (waiting, before, after) {
@@ -68,11 +113,7 @@ async fn aggregate(target: &Target<'_>, connections: &Connections, scope: &Scope
         }
         (None, before, _) => {
             let each = if before.is_some() { ", each once" } else { "" };
-            Finding::passed(
-                Check::Aggregate,
-                subject,
-                format!("{has} messages of {} sources{each}", info.sources.len()),
-            )
+            Finding::passed(Check::Aggregate, subject, format!("{has} messages of {} sources{each}", here.len()))
         }
     }
 }
@@ -84,17 +125,8 @@ async fn origins(target: &Target<'_>, connections: &Connections, scope: &Scope, 
     }
     let mut sum = 0;
     for source in &config.sources {
-        let client = connections.of(&home(target, scope, source)?)?;
+        let client = connections.of(&plan::home(target.desired, scope, source)?)?;
         sum += objects::stream(client, &source.name).await.ok()?.state.messages;
     }
     Some(sum)
-}
-
-/// Where a source's origin lives: the scope whose JetStream domain the source names.
-fn home(target: &Target<'_>, scope: &Scope, source: &StreamSource) -> Option<Scope> {
-    let Some(external) = &source.external else { return Some(scope.clone()) };
-    let domain = external.api.strip_prefix("$JS.")?.strip_suffix(".API")?;
-    plan::scopes(target.desired)
-        .map(|(scope, _)| scope)
-        .find(|scope| plan::domain_of(target.desired, scope) == Some(domain))
 }

@@ -17,6 +17,7 @@ mod wire;
 
 pub use access::{Access, Login};
 pub use copies::{Copies, copies};
+pub use events::Loaded;
 pub use outcome::{Finding, Outcome, Verdict};
 pub use target::{Query, Target, Voice};
 
@@ -29,7 +30,9 @@ pub async fn run(target: &Target<'_>) -> Outcome {
     let (connections, failures) = Connections::open(target).await;
     outcome.extend(failures);
     outcome.extend(objects::check(target, &connections).await);
-    outcome.extend(events::check(target, &connections).await);
+    let (findings, loaded) = events::check(target, &connections).await;
+    outcome.extend(findings);
+    outcome.loaded = loaded;
     outcome.extend(copies::check(target, &connections).await);
     outcome.extend(rights::check(target).await);
     outcome.extend(queries::check(target).await);

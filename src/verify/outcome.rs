@@ -76,10 +76,12 @@ impl Finding {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "what was found out must be told"]
 pub struct Outcome {
     pub findings: Vec<Finding>,
+    /// Every event set of what was verified, as it was counted.
+    pub loaded: Vec<super::Loaded>,
 }
 
 impl Outcome {

@@ -332,6 +332,18 @@ pub fn alone() -> Fixture {
     fixture
 }
 
+/// A cluster of one member, with two leaves.
+pub fn one_member() -> Fixture {
+    let mut fixture = meadow();
+    fixture.domain.machines.retain(|machine| ["oak", "office", "web"].contains(&machine.name.as_str()));
+    let cluster = fixture.domain.cluster.as_mut().unwrap();
+    cluster.members = vec![name!("oak")];
+    cluster.options.event_store.replicas = 1;
+    cluster.options.event_store.copies = 2;
+    cluster.options.commands.replicas = 1;
+    fixture
+}
+
 /// Changes one machine of a domain that nobody shares yet.
 pub fn edit(domain: &mut Domain, machine: &str, change: impl FnOnce(&mut Machine)) {
     let found = domain.machines.iter_mut().find(|one| one.name.as_str() == machine).unwrap();

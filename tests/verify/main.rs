@@ -7,7 +7,7 @@ mod ports;
 
 use domain::Domain;
 use leafwright::verify::outcome::Check;
-use leafwright::verify::{self, Outcome, Verdict};
+use leafwright::verify::{self, Outcome, Target, Verdict};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,11 @@ async fn a_sound_domain_passes_and_each_fault_is_found() {
     assert_eq!(domain.messages("CMD-office").await, 0);
     assert_eq!(domain.messages("EVT-office").await, 1_500);
 
+    // Counted, not taken for granted.
+    let [loaded] = sound.loaded.as_slice() else { panic!("{:?}", sound.loaded) };
+    assert_eq!((loaded.stored, loaded.wanted, loaded.place.as_str()), (1_500, 1_500, "office"));
+    a_source_that_is_not_asked_for_is_skipped(&domain).await;
+
     domain.patience = Duration::from_secs(1);
     domain.rights_that_are_too_wide().await;
     domain.streams_that_drift().await;
@@ -66,4 +71,17 @@ async fn a_sound_domain_passes_and_each_fault_is_found() {
     expect(Check::Link, "oak → elm", "no route");
     expect(Check::Query, "todos.unanswered", "no answer");
     assert_eq!(broken.count(Verdict::Skipped), 1, "{}", broken.human());
+}
+
+/// The cluster alone is verified: its streams draw from office, which is not among the machines.
+async fn a_source_that_is_not_asked_for_is_skipped(domain: &Domain) {
+    let whole = domain.target();
+    let mut desired = whole.desired.clone();
+    desired.servers.retain(|_, server| server.member);
+    let alone = verify::run(&Target { desired: &desired, voices: vec![], queries: vec![], ..whole }).await;
+    assert_eq!(failures(&alone), []);
+    let skipped = alone.findings.iter().filter(|finding| finding.verdict == Verdict::Skipped);
+    let skipped: Vec<_> = skipped.map(|finding| (finding.subject.as_str(), finding.detail.as_str())).collect();
+    let why = "office does not run here";
+    assert_eq!(skipped, [("sources of EVT on hub", why), ("sources of CMD on hub", why)]);
 }
