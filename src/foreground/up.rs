@@ -46,6 +46,7 @@ pub async fn bring_up(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk 
     let handles = connect::all(&prepared.compiled, &prepared.store, &prepared.identity).await?;
     let objects = reconcile(desired, handles.clone(), prepared, &mut journal, talk).await?;
     start_services(prepared, &mut family)?;
+    talk.phase("services start");
     nudge::silent_sources(desired, &handles).await?;
     Ok(Running { family, handles, steps: files.steps.len() + objects.steps.len(), undeclared: objects.undeclared })
 }
