@@ -1,7 +1,8 @@
 //! Leafwright: use this configuration, use this hardware, I am this person, load it with these events.
 //!
 //! The flow, floor by floor: `load → declare → resolve → compile → observe → plan → apply → seed → verify`.
-//! What is pure is below, on one screen; `foreground::bring_up` goes on from there with real servers.
+//! What is pure of it is below, on one screen, and `check` and `build` are just that. `foreground::prepare` walks the same floors with the
+//! ports and the throwaway identity of `up`, and `foreground::bring_up` goes on from there with real servers.
 
 pub mod name;
 pub mod diag;

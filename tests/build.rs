@@ -69,3 +69,23 @@ fn the_committed_domain_builds_to_the_same_bytes_anywhere_and_holds_no_secret() 
         assert_eq!(seeds.count(), 0, "{path} holds a seed");
     }
 }
+
+#[test]
+fn check_says_what_is_missing_extra_and_different() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("office");
+    let leafwright = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
+        command.args(["build", "office", "--domain"]).arg(root).arg("--out").arg(&out).args(more).output().unwrap()
+    };
+    assert!(leafwright(&[]).status.success());
+    assert!(leafwright(&["--check"]).status.success());
+    fs::remove_file(out.join("credentials.json")).unwrap();
+    fs::write(out.join("notes"), "x").unwrap();
+    fs::write(out.join("manifest.json"), "{}").unwrap();
+    let output = leafwright(&["--check"]);
+    let said = String::from_utf8(output.stdout).unwrap().replace(&format!("{}/", out.display()), "");
+    assert_eq!(said, "missing    credentials.json\ndifferent  manifest.json\nextra      notes\n");
+    assert_eq!(output.status.code(), Some(3));
+}

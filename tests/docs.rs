@@ -94,10 +94,33 @@ fn every_file_that_the_map_names_exists() {
 
 #[test]
 fn excerpts_are_the_text_of_the_files() {
+    let domain = format!("`domain.toml`:\n\n```toml\n{}```", read("domain.toml"));
+    assert!(read("README.md").contains(&domain), "README.md shows all of domain.toml, as it is");
     let excerpts = excerpts(&read("README.md"));
     assert!(excerpts.len() >= 6, "the README shows the declarations, and not {} of them", excerpts.len());
     for (path, body) in excerpts {
         assert!(read(&path).contains(&body), "README.md shows text of {path} that is not in it:\n{body}");
+    }
+}
+
+/// Every variable that a service is given is told of, and none that it is not given.
+#[test]
+fn the_environment_of_a_service_is_as_its_page_says() {
+    let page = read("docs/services.md");
+    let code = read("src/compile/environment.rs") + &read("src/compile/machine.rs") + &read("src/foreground/services.rs");
+    let code = code + "LEAFWRIGHT_SUBJECT_";
+    let names = |text: &str| -> std::collections::BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+        let ours = |word: &&str| word.starts_with("LEAFWRIGHT_") || word.starts_with("NATS_");
+        words.filter(ours).map(|word| word.trim_end_matches('_').to_owned()).collect()
+    };
+    let given = names(&code);
+    assert!(given.len() > 10, "{given:?}");
+    for name in &given {
+        assert!(page.contains(name.as_str()), "docs/services.md does not tell of {name}");
+    }
+    for name in names(&page) {
+        assert!(given.iter().any(|given| name.starts_with(given.as_str())), "no service is given {name}");
     }
 }
 

@@ -24,7 +24,10 @@ fn after(plan: &plan::Plan, observed: &Observed) -> Observed {
         match &step.action {
             Action::WriteClosure { digest } => {
                 let Scope::Machine(machine) = &step.on else { panic!("a closure on a cluster") };
-                next.servers.insert(machine.clone(), ObservedServer { closure: Some(digest.clone()) });
+                next.servers.insert(
+                    machine.clone(),
+                    ObservedServer { closure: Some(digest.clone()), ..ObservedServer::default() },
+                );
             }
             Action::CreateStream { config } | Action::UpdateStream { to: config, .. } => {
                 let stream =
@@ -84,9 +87,39 @@ fn sentences_give_the_reason() {
   7  create stream KEEP-EVT on office, because it does not exist yet
   8  create consumer web of EVT on hub, because it does not exist yet
   9  load 3 events of start into SEED-thermo-start on thermo, because none of them is stored yet
-5 to create, 0 to change, nothing to remove, 3 closures to write, 3 events to load
+5 to create, nothing to remove, 3 closures to write, 3 events to load
 "
     );
+}
+
+#[test]
+fn another_closure_names_the_files_that_differ() {
+    let mut desired = meadow();
+    let mut observed = after(&between(&desired, &Observed::default()), &Observed::default());
+    let because = |desired: &leafwright::compile::Desired, observed: &Observed| {
+        let text = plan::render::human(&between(desired, observed));
+        text.lines().next().unwrap().split_once(", because ").unwrap().1.to_owned()
+    };
+    let office = desired.servers.values_mut().find(|server| server.machine.as_str() == "office").unwrap();
+    office.closure_digest = "new".into();
+    // Of a closure without a manifest the digest is all there is.
+    assert_eq!(because(&desired, &observed), "what is there is closure-offi");
+    let files =
+        |files: &[(&str, &str)]| files.iter().map(|(path, digest)| ((*path).into(), (*digest).into())).collect();
+    let there = observed.servers.iter_mut().find(|(machine, _)| machine.as_str() == "office").unwrap().1;
+    there.files = files(&[("etc/nats/nats-server.json", "config-office"), ("etc/motd", "1"), ("lib/a", "1")]);
+    *office_files(&mut desired) = files(&[("etc/nats/nats-server.json", "other"), ("lib/a", "1"), ("lib/b", "1")]);
+    assert_eq!(
+        because(&desired, &observed),
+        "etc/motd is gone, etc/nats/nats-server.json is other, lib/b is new (there is closure-offi)"
+    );
+    office_files(&mut desired).extend([("lib/c".into(), "1".into()), ("lib/d".into(), "1".into())]);
+    assert!(because(&desired, &observed).ends_with("lib/b is new, and 2 more are other (there is closure-offi)"));
+}
+
+fn office_files(desired: &mut leafwright::compile::Desired) -> &mut std::collections::BTreeMap<String, String> {
+    let office = desired.servers.values_mut().find(|server| server.machine.as_str() == "office").unwrap();
+    &mut office.closure_files
 }
 
 #[test]
@@ -116,7 +149,7 @@ fn growth_names_the_line_that_asks_for_it() {
     assert_eq!(
         plan::render::human(&plan),
         "  1  let EVT on hub grow to 128GiB, because max_bytes is now 128GiB (domain.toml:3), it was 64GiB
-0 to create, 1 to change, nothing to remove\n"
+1 to change, nothing to remove\n"
     );
     assert!(between(&desired, &after(&plan, &limited)).is_empty());
 }

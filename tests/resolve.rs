@@ -3,6 +3,8 @@
 //! One `check` function, and rows of data. A folder below `tests/resolve/` is a domain; `show` names options, one a line,
 //! and `expected.json` has their values for each machine. `UPDATE=1 cargo test --test resolve` rewrites it.
 
+#[path = "resolve/explained.rs"]
+mod explained;
 #[path = "resolve/mistakes.rs"]
 mod mistakes;
 

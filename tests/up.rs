@@ -331,3 +331,53 @@ async fn read_aggregate(up: &Up) -> Option<Vec<String>> {
     }
     Some(ids)
 }
+
+/// The transcript of the README has the shape of what `up` says: each of its lines is said, in this order, but for numbers.
+/// `…` alone stands for lines that are left out.
+#[test]
+fn the_transcript_of_the_readme_is_what_up_says() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let transcript = readme.split("<!-- transcript of `up`: begin -->").nth(1).unwrap();
+    let transcript = transcript.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join(".leafwright");
+    let told = directory.path().join("told");
+    let file = fs::File::create(&told).unwrap();
+    let mut child = leafwright(&state, &[]).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+    let said = eventually("everything is said", || {
+        let said = fs::read_to_string(&told).unwrap();
+        let over = said.contains("Ctrl-C stops it") || child.try_wait().unwrap().is_some();
+        over.then_some(said)
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    let place = directory.path().canonicalize().unwrap().display().to_string();
+    let said: Vec<String> = said.lines().map(|line| shape(&line.replace(&place, "…"))).collect();
+    let mut rest = said.iter();
+    for line in transcript.lines().filter(|line| !line.trim().is_empty() && line.trim() != "…") {
+        let wanted = shape(line);
+        assert!(rest.any(|line| *line == wanted), "README.md shows\n  {line}\nand `up` said\n{}", said.join("\n"));
+    }
+    // The refusals in the logs were asked for, and say by whom.
+    let log = fs::read_to_string(state.join("machines/office/log/nats-server.log")).unwrap();
+    let refusals: Vec<&str> = log.lines().filter(|line| line.contains("Violation - Subject")).collect();
+    assert!(!refusals.is_empty());
+    assert!(refusals.iter().all(|line| line.contains("leafwright verify")), "{}", refusals.join("\n"));
+}
+
+/// A line without its numbers, digests and widths.
+fn shape(line: &str) -> String {
+    let word = |word: &str| {
+        let digest = word.len() == 12 && word.chars().all(|c| c.is_ascii_hexdigit());
+        let mut out = String::new();
+        for c in word.chars() {
+            match c.is_ascii_digit() {
+                true if out.ends_with('0') => {}
+                true => out.push('0'),
+                false => out.push(c),
+            }
+        }
+        if digest { "digest".to_owned() } else { out }
+    };
+    line.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
+}

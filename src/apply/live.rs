@@ -22,6 +22,10 @@ const AT_ONCE: usize = 64;
 pub trait Closures: Send {
     /// The digest of the closure that is current.
     fn current(&self, machine: &MachineName) -> Result<Option<String>>;
+    /// The digest of each of its files, by path; nothing where that is not known.
+    fn files(&self, _machine: &MachineName) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
     /// Puts the closure with this digest into place and makes it current.
     fn write(&mut self, machine: &MachineName, digest: &str) -> Result<()>;
 }
@@ -56,7 +60,8 @@ impl<C: Closures> World for Live<'_, C> {
         let mut observed = Observed { made: self.made.clone(), ..Observed::default() };
         for machine in self.desired.servers.keys() {
             let closure = self.closures.current(machine)?;
-            observed.servers.insert(machine.clone(), ObservedServer { closure });
+            let files = self.closures.files(machine);
+            observed.servers.insert(machine.clone(), ObservedServer { closure, files });
         }
         let mut looks = Vec::new();
         for (scope, objects) in plan::scopes(self.desired) {

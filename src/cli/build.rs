@@ -80,11 +80,11 @@ fn write(closure: &Closure, sources: &Sources, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Says what differs, one path a line; `true` where nothing does.
+/// Says what differs and how, one path a line; `true` where nothing does.
 fn compare(closure: &Closure, sources: &Sources, out: &Path) -> Result<bool> {
     let differences = closure::differences(closure, &manifest(closure, sources), out)?;
-    for difference in &differences {
-        talk::print(&format!("{}\n", out.join(difference).display()));
+    for (path, how) in &differences {
+        talk::print(&format!("{:<9}  {}\n", how.to_string(), out.join(path).display()));
     }
     Ok(differences.is_empty())
 }

@@ -27,11 +27,9 @@ pub fn run(args: &Args, sources: &Sources) -> Result<Exit> {
             Ok(talk::verdict(&report))
         }
         Format::Human => {
-            let exit = talk::judge(&report, sources);
-            if report.is_empty() {
-                talk::say("the domain is sound");
-            }
-            Ok(exit)
+            talk::show(&report, sources);
+            talk::say(&talk::summary(&report));
+            Ok(talk::verdict(&report))
         }
     }
 }

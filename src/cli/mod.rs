@@ -23,6 +23,7 @@ mod home;
 #[cfg(feature = "world")]
 mod plan;
 pub mod explain_option;
+mod page;
 #[cfg(feature = "world")]
 mod keys;
 #[cfg(feature = "world")]
@@ -63,9 +64,18 @@ pub enum Exit {
     World = 4,
 }
 
+/// The numbers of `Exit`, for scripts.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or nothing to do
+  1  the declarations are unsound
+  2  wrong usage
+  3  there is a difference, where that was asked for (build --check, plan --detailed-exitcode)
+  4  the world failed: a server is away, a step failed, something that was promised does not hold";
+
 /// Use this configuration, use this hardware, I am this person, load it with these events.
 #[derive(Parser)]
-#[command(name = "leafwright", version, max_term_width = 100)]
+#[command(name = "leafwright", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     /// The directory of the domain [default: the nearest one with a domain.toml, from here upwards]
     #[arg(long, global = true, value_name = "DIR")]

@@ -27,13 +27,39 @@ pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// Prints the findings and how many there are; the exit code that follows from them.
+/// Prints the errors, and how many warnings there are: `check` shows those. The exit code that follows.
 pub fn judge(report: &Report, sources: &Sources) -> Exit {
-    let _ = std::io::stderr().lock().write_all(render(report, sources, style()).as_bytes());
-    if let Some(line) = summary(report) {
-        say(&line);
+    let mut errors = report.clone();
+    errors.diagnostics.retain(|found| found.severity == Severity::Error);
+    show(&errors, sources);
+    let [errors, warnings] = counts(report);
+    match (errors, warnings) {
+        (None, None) => {}
+        (Some(errors), None) => say(&format!("error: {errors}{}", waiting(report))),
+        (None, Some(warnings)) => say(&format!("{warnings}; see `leafwright check`")),
+        (Some(errors), Some(warnings)) => say(&format!("error: {errors}, and {warnings}; see `leafwright check`")),
     }
     verdict(report)
+}
+
+/// All findings, on stderr.
+pub(super) fn show(report: &Report, sources: &Sources) {
+    let _ = std::io::stderr().lock().write_all(render(report, sources, style()).as_bytes());
+}
+
+/// What `check` says at its end.
+pub(super) fn summary(report: &Report) -> String {
+    match counts(report) {
+        [None, None] => "the domain is sound".to_owned(),
+        [None, Some(warnings)] => format!("the domain is sound, with {warnings}"),
+        [Some(errors), None] => format!("error: {errors}{}", waiting(report)),
+        [Some(errors), Some(warnings)] => format!("error: {errors}, {warnings}{}", waiting(report)),
+    }
+}
+
+/// What could not be looked at yet.
+fn waiting(report: &Report) -> &'static str {
+    if report.rules_wait { "; the rules are judged once these are mended" } else { "" }
 }
 
 /// Warnings never make a domain unsound.
@@ -41,18 +67,34 @@ pub(super) fn verdict(report: &Report) -> Exit {
     if report.has_errors() { Exit::Unsound } else { Exit::Done }
 }
 
-const RULES_WAIT: &str = "; the rules are judged once these are mended";
-
-/// `error: 3 errors, 1 warning`
-fn summary(report: &Report) -> Option<String> {
-    let counted = |severity, one: &str| match report.count(severity) {
+/// "3 errors", "1 warning"; nothing where there are none.
+fn counts(report: &Report) -> [Option<String>; 2] {
+    [(Severity::Error, "error"), (Severity::Warning, "warning")].map(|(severity, one)| match report.count(severity) {
         0 => None,
         1 => Some(format!("1 {one}")),
         many => Some(format!("{many} {one}s")),
-    };
-    let parts: Vec<String> =
-        [counted(Severity::Error, "error"), counted(Severity::Warning, "warning")].into_iter().flatten().collect();
-    let worst = if report.has_errors() { "error" } else { "warning" };
-    let more = if report.has_errors() && report.rules_wait { RULES_WAIT } else { "" };
-    (!parts.is_empty()).then(|| format!("{worst}: {}{more}", parts.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::{Code, Diagnostic, SourceId, Span};
+
+    #[test]
+    fn the_last_line_of_check_counts_and_judges() {
+        let at = Span { source: SourceId(0), start: 0, end: 0 };
+        let (error, warning) = (Diagnostic::error(Code(1), at, "x"), Diagnostic::warning(Code(2), at, "y"));
+        for (diagnostics, said) in [
+            (vec![], "the domain is sound"),
+            (vec![warning.clone()], "the domain is sound, with 1 warning"),
+            (vec![warning.clone(), warning.clone()], "the domain is sound, with 2 warnings"),
+            (vec![error.clone(), error.clone()], "error: 2 errors"),
+            (vec![error, warning], "error: 1 error, 1 warning"),
+        ] {
+            let mut report = Report::default();
+            report.diagnostics.extend(diagnostics);
+            assert_eq!(summary(&report), said);
+        }
+    }
 }

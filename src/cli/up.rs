@@ -59,6 +59,7 @@ async fn up(args: &Args, root: &Path) -> Result<Exit, Fault> {
         running = foreground::bring_up(&prepared, &program, &Voice) => running?,
         () = stop.wait() => return Err(anyhow::anyhow!("stopped before the domain was up; the next run goes on").into()),
     };
+    talk::say(&verifying());
     let proof = tokio::select! {
         proof = foreground::prove(&prepared, seed::Depth::Digest) => proof,
         () = stop.wait() => return Ok(stopped(running).await?),
@@ -72,6 +73,12 @@ async fn up(args: &Args, root: &Path) -> Result<Exit, Fault> {
     }
     tell(args, &prepared, &proof, &Run { ending: Ending::Stays, ..run })?;
     Ok(stay(running, &mut stop).await?)
+}
+
+/// A source or mirror may be asked again only after half a minute: the silence has a name, and an end.
+fn verifying() -> String {
+    let patience = crate::verify::Target::PATIENCE.as_secs() / 60;
+    format!("verifying; waits up to {patience} minutes for links, copies, sources and mirrors to catch up")
 }
 
 /// The summary, for a person or a program.

@@ -8,6 +8,7 @@ use crate::diag::{Code, Diagnostic, Report, Sources, Span};
 use data_encoding::HEXLOWER;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// A new artefact; `lines` says for each line of the text where it was declared, if that is known so exactly.
 pub fn artefact(kind: ArtefactKind, path: impl Into<String>, text: impl Into<Vec<u8>>, origins: Vec<Span>) -> Artefact {
@@ -93,6 +94,21 @@ impl Digesting {
 
 pub fn digest_of(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
+}
+
+/// The digest of each file, by path: what tells two closures apart.
+pub fn files(closure: &Closure) -> BTreeMap<String, String> {
+    closure.artefacts.iter().map(|artefact| (artefact.path.clone(), digest_of(&artefact.bytes))).collect()
+}
+
+/// The same, from a manifest; nothing where it is none.
+pub fn files_of_manifest(manifest: &[u8]) -> BTreeMap<String, String> {
+    let value: serde_json::Value = serde_json::from_slice(manifest).unwrap_or_default();
+    let artefacts = value["artefacts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let file = |artefact: &serde_json::Value| {
+        Some((artefact["path"].as_str()?.to_owned(), artefact["digest"].as_str()?.to_owned()))
+    };
+    artefacts.iter().filter_map(file).collect()
 }
 
 /// `manifest.json`: what is in the closure and where it comes from. Written beside the artefacts, outside the digest.

@@ -22,6 +22,8 @@ pub struct Desired {
 pub struct DesiredServer {
     pub machine: MachineName,
     pub closure_digest: String,
+    /// The digest of each file of the closure, by path.
+    pub closure_files: BTreeMap<String, String>,
     pub listen: SocketAddr,
     pub monitor: SocketAddr,
     /// The JetStream domain; the cluster's name on a member.

@@ -239,6 +239,7 @@ pub fn desired(linked: &Linked<'_>, machine: &Machine, closure: &Closure) -> Des
     DesiredServer {
         machine: machine.name.clone(),
         closure_digest: closure.digest.clone(),
+        closure_files: super::closure::files(closure),
         listen: leaf.listen,
         monitor: leaf.monitor,
         domain: leaf.domain.clone(),

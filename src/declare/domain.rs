@@ -1,7 +1,7 @@
 //! `domain.toml`: name, DNS zone, subject grammar, zones, clusters, roles, policies.
 
 use super::module::Body;
-use super::table::{File, Reader, list, once, text, word};
+use super::table::{File, Hint, Reader, list, once, text, word};
 use super::value::Table;
 use crate::diag::{SourceId, Span, Spanned};
 use crate::name::{
@@ -64,12 +64,22 @@ pub struct Role {
     pub subscribe: Vec<Spanned<SubjectPattern>>,
 }
 
+const NAME: Hint<'_> = Hint {
+    write: "name = \"my-domain\"",
+    means: "one word of your own, in lower case; every subject has it, so it stays as it is once events are stored",
+};
+
+const DNS: &str = "dns = \"my-domain.example\"";
+
+const DNS_MEANS: &str = "the DNS zone in which machines are found, as <machine>.<dns>, where they do not say `network.host`; `up` asks no DNS server";
+
 impl Domain {
     pub(super) fn read(file: &mut File, table: Table) -> Option<Self> {
         let (source, top) = (file.source, file.top());
         let mut reader = Reader::new(file, table, top);
-        let name = reader.required("name", "name = \"meadow\"", word(DomainName::parse));
-        let dns = reader.required("dns", "dns = \"meadow.example\"", word(HostName::parse));
+        let name = reader.required("name", NAME, word(DomainName::parse));
+        let write = name.as_ref().map_or(DNS.to_owned(), |name| format!("dns = \"{}.example\"", name.value));
+        let dns = reader.required("dns", Hint { write: &write, means: DNS_MEANS }, word(HostName::parse));
         let doc = reader.optional("doc", text);
         let account = reader.optional("account", word(AccountName::parse));
         let subjects = reader.optional("subjects", text);

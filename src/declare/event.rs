@@ -176,7 +176,7 @@ fn read_line(line: Line<'_>, report: &mut Report) -> Option<Event> {
             return None;
         }
         Err(error) => {
-            report.push(json_fault(line.source, &line.text[..line.range.end], line.range.start, &error));
+            report.push(no_json(&line, &error));
             return None;
         }
     };
@@ -187,6 +187,17 @@ fn read_line(line: Line<'_>, report: &mut Report) -> Option<Event> {
     }
     let event = draft.finish(&line, report)?;
     (report.diagnostics.len() == before).then_some(event)
+}
+
+/// The reader's words where they help whoever wrote JSON; what was no JSON from the start is told as such.
+fn no_json(line: &Line<'_>, error: &serde_json::Error) -> Diagnostic {
+    let fault = json_fault(line.source, &line.text[..line.range.end], line.range.start, error);
+    if line.content().trim_start().starts_with('{') {
+        return fault;
+    }
+    let number = line.text[..line.range.start].matches('\n').count() + 1;
+    let says = format!("line {number} is not JSON: an event is one object, `{{…}}`");
+    Diagnostic { message: says, help: vec![EXAMPLE.to_owned()], ..fault }
 }
 
 const EXAMPLE: &str = r#"write `{"specversion":"1.0","id":"1","source":"/setup","type":"todos.added","data":{}}`"#;

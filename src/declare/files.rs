@@ -339,6 +339,10 @@ pub(super) fn json_fault(id: SourceId, text: &str, base: usize, error: &serde_js
             "remove what follows; in an event set each line is one object",
         ),
         _ if error.is_eof() => ("the JSON ends too early".to_owned(), "close what is open: `\"`, `}` or `]`"),
+        "expected ident" => (
+            "a word that is no JSON".to_owned(),
+            "write a string in double quotes, a number, `true`, `false`, `null`, `{…}` or `[…]`",
+        ),
         _ => (words.clone(), "see `leafwright explain LW0006`"),
     };
     Diagnostic::error(JSON, Span::new(id, at..end), message).help(help)

@@ -90,6 +90,18 @@ fn scalar(value: &Value) -> String {
     }
 }
 
+/// What to write where a key is missing, and what it means where the key alone does not say it.
+pub(super) struct Hint<'h> {
+    pub write: &'h str,
+    pub means: &'h str,
+}
+
+impl<'h> From<&'h str> for Hint<'h> {
+    fn from(write: &'h str) -> Self {
+        Self { write, means: "" }
+    }
+}
+
 /// The keys of one table, taken out one by one.
 pub(super) struct Reader<'f, 'r> {
     pub file: &'f mut File<'r>,
@@ -120,11 +132,11 @@ impl<'f, 'r> Reader<'f, 'r> {
         read(self.file, key, entry.value)
     }
 
-    /// A key that must be there; `hint` is a line that could be pasted.
-    pub(super) fn required<T>(
+    /// A key that must be there; the hint is a line that could be pasted.
+    pub(super) fn required<'h, T>(
         &mut self,
         key: &'static str,
-        hint: &str,
+        hint: impl Into<Hint<'h>>,
         read: impl Fn(&mut File, &str, Spanned<Value>) -> Option<T>,
     ) -> Option<T> {
         match self.take(key) {
@@ -135,7 +147,9 @@ impl<'f, 'r> Reader<'f, 'r> {
             None => {
                 if self.file.soundness == Soundness::Sound {
                     let diagnostic = Diagnostic::error(MISSING, self.at, format!("`{key}` is missing"));
-                    self.file.report.push(diagnostic.help(format!("write `{hint}`")));
+                    let Hint { write, means } = hint.into();
+                    let colon = if means.is_empty() { "" } else { ": " };
+                    self.file.report.push(diagnostic.help(format!("write `{write}`{colon}{means}")));
                 }
                 None
             }

@@ -9,6 +9,7 @@ use crate::diag::Sources;
 use crate::host::closure;
 use crate::name::MachineName;
 use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
 
 pub struct InState<'a> {
     pub state: &'a State,
@@ -20,6 +21,11 @@ pub struct InState<'a> {
 impl Closures for InState<'_> {
     fn current(&self, machine: &MachineName) -> Result<Option<String>> {
         Ok(self.state.current(machine.as_str()))
+    }
+
+    fn files(&self, machine: &MachineName) -> BTreeMap<String, String> {
+        let manifest = self.state.machine(machine.as_str()).join("current/manifest.json");
+        std::fs::read(manifest).map(|manifest| compile::files_of_manifest(&manifest)).unwrap_or_default()
     }
 
     fn write(&mut self, machine: &MachineName, digest: &str) -> Result<()> {

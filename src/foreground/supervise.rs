@@ -7,13 +7,15 @@ use anyhow::Result;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-/// The first pause before a new start; doubled each time, up to `LONGEST`.
+/// The pause after a long life; one twice as long for each end before that, up to `LONGEST`, so the first of a row is a second.
 const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// A child that lived this long starts again with the shortest pause.
 const SETTLED: Duration = Duration::from_secs(60);
 /// How long a child may take to stop before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A child that was started again is said to run once it has lived this long: one that dies at once never did.
+const STEADY: Duration = Duration::from_secs(1);
 
 /// The children, in the order of their start.
 #[derive(Debug, Default)]
@@ -27,6 +29,14 @@ struct Member {
     running: Option<Running>,
     started: Instant,
     pause: Duration,
+    told: Told,
+}
+
+/// What the person was last told about a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Runs,
+    Ended,
 }
 
 /// Something that the person should hear of.
@@ -36,7 +46,13 @@ pub struct News(pub String);
 impl Family {
     pub fn start(&mut self, spec: Spec) -> Result<()> {
         let running = process::start(spec.clone())?;
-        self.members.push(Member { spec, running: Some(running), started: Instant::now(), pause: SHORTEST });
+        self.members.push(Member {
+            spec,
+            running: Some(running),
+            started: Instant::now(),
+            pause: SHORTEST,
+            told: Told::Runs,
+        });
         Ok(())
     }
 
@@ -86,26 +102,41 @@ impl Family {
 impl Member {
     fn look_after(&mut self, news: &mut Vec<News>) -> Result<()> {
         match &mut self.running {
-            Some(running) => {
-                let Some(status) = running.ended()? else { return Ok(()) };
-                self.pause = if self.started.elapsed() > SETTLED { SHORTEST } else { (self.pause * 2).min(LONGEST) };
-                news.push(News(format!(
-                    "{} ended ({status}), starting it again in {:.1} s; its log is {}",
-                    self.spec.name,
-                    self.pause.as_secs_f32(),
-                    self.spec.log.display()
-                )));
-                self.running = None;
-                self.started = Instant::now();
-            }
-            None if self.started.elapsed() >= self.pause => {
-                self.running = Some(process::start(self.spec.clone())?);
-                self.started = Instant::now();
-                news.push(News(format!("{} runs again", self.spec.name)));
-            }
+            Some(running) => match running.ended()? {
+                Some(status) => {
+                    self.running = None;
+                    self.wait(&format!("ended ({status})"), news);
+                }
+                None if self.told == Told::Ended && self.started.elapsed() >= STEADY => {
+                    self.told = Told::Runs;
+                    news.push(News(format!("{} runs again", self.spec.name)));
+                }
+                None => {}
+            },
+            None if self.started.elapsed() >= self.pause => match process::start(self.spec.clone()) {
+                Ok(running) => {
+                    self.running = Some(running);
+                    self.started = Instant::now();
+                }
+                // The others run; this one may be back when its program is.
+                Err(error) => self.wait(&format!("does not start ({error:#})"), news),
+            },
             None => {}
         }
         Ok(())
+    }
+
+    /// A pause begins, longer than the last one if that was not long ago.
+    fn wait(&mut self, why: &str, news: &mut Vec<News>) {
+        self.pause = if self.started.elapsed() > SETTLED { SHORTEST } else { (self.pause * 2).min(LONGEST) };
+        news.push(News(format!(
+            "{} {why}, starting it again in {:.1} s; its log is {}",
+            self.spec.name,
+            self.pause.as_secs_f32(),
+            self.spec.log.display()
+        )));
+        self.told = Told::Ended;
+        self.started = Instant::now();
     }
 }
 
@@ -140,14 +171,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_child_that_dies_is_started_again() {
+    async fn a_child_that_dies_is_started_again_and_told_once_it_stays() {
         let directory = tempfile::tempdir().unwrap();
         let mut family = Family::default();
-        family.start(spec(directory.path(), "echo x >>$PLACE/starts; exit 3")).unwrap();
-        let news = until(&mut family, |news| news.len() >= 3).await;
-        assert!(news[0].0.contains("ended (exit status: 3)"), "{news:?}");
-        assert!(news[1].0.contains("runs again"), "{news:?}");
-        assert_eq!(std::fs::read_to_string(directory.path().join("starts")).unwrap().lines().count(), 2);
+        // It dies twice, then stays.
+        let script =
+            "echo x >>$PLACE/starts; [ $(wc -l <$PLACE/starts) -gt 2 ] || exit 3; while :; do sleep 0.05; done";
+        family.start(spec(directory.path(), script)).unwrap();
+        let news = until(&mut family, |news| news.iter().any(|news| news.0.contains("runs again"))).await;
+        let words: Vec<&str> = news.iter().map(|news| news.0.split(';').next().unwrap()).collect();
+        assert_eq!(
+            words,
+            [
+                "child ended (exit status: 3), starting it again in 1.0 s",
+                "child ended (exit status: 3), starting it again in 2.0 s",
+                "child runs again"
+            ]
+        );
+        family.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_gone_for_a_while_ends_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("program");
+        let place = || {
+            std::os::unix::fs::symlink("/bin/sh", &program).unwrap();
+        };
+        place();
+        let mut family = Family::default();
+        family.start(Spec { program: program.clone(), ..spec(directory.path(), "exit 3") }).unwrap();
+        std::fs::remove_file(&program).unwrap();
+        let news = until(&mut family, |news| news.len() >= 2).await;
+        assert!(news[1].0.starts_with("child does not start (cannot start child"), "{news:?}");
+        place();
+        until(&mut family, |news| news.iter().any(|news| news.0.contains("ended (exit status: 3)"))).await;
         family.stop().await.unwrap();
     }
 

@@ -49,6 +49,7 @@ pub async fn bring_up(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk 
     let objects = reconcile(desired, handles.clone(), prepared, &mut journal, talk).await;
     let objects = objects.with_context(|| done_before(&files))?;
     start_services(prepared, &mut family)?;
+    talk.phase("services start");
     nudge::silent_sources(desired, &handles).await?;
     Ok(Running { family, handles, steps: files.steps.len() + objects.steps.len(), undeclared: objects.undeclared })
 }

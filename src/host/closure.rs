@@ -39,19 +39,39 @@ pub fn write_content(closure: &Closure, manifest: &str, directory: &Path) -> Res
     Ok(())
 }
 
+/// How a file differs from what the closure says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum How {
+    Missing,
+    Extra,
+    Different,
+}
+
+impl std::fmt::Display for How {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            How::Missing => "missing",
+            How::Extra => "extra",
+            How::Different => "different",
+        })
+    }
+}
+
 /// Paths below `directory` that are missing, too many, or other than the closure says; sorted.
-pub fn differences(closure: &Closure, manifest: &str, directory: &Path) -> Result<Vec<String>> {
+pub fn differences(closure: &Closure, manifest: &str, directory: &Path) -> Result<BTreeMap<String, How>> {
     let files = closure.artefacts.iter().map(|artefact| (artefact.path.as_str(), artefact.bytes.as_slice()));
     let wanted: BTreeMap<&str, &[u8]> = files.chain([("manifest.json", manifest.as_bytes())]).collect();
-    let mut differing: BTreeSet<String> = BTreeSet::new();
+    let mut differing = BTreeMap::new();
     for (path, bytes) in &wanted {
-        if !fs::read(directory.join(path)).is_ok_and(|there| there == *bytes) {
-            differing.insert((*path).to_owned());
+        match fs::read(directory.join(path)) {
+            Ok(there) if there == *bytes => {}
+            Ok(_) => drop(differing.insert((*path).to_owned(), How::Different)),
+            Err(_) => drop(differing.insert((*path).to_owned(), How::Missing)),
         }
     }
     let present = list(directory)?.into_iter().filter(|(_, is)| !is.is_dir()).map(|(path, _)| path);
-    differing.extend(present.filter(|path| !wanted.contains_key(path.as_str())));
-    Ok(differing.into_iter().collect())
+    differing.extend(present.filter(|path| !wanted.contains_key(path.as_str())).map(|path| (path, How::Extra)));
+    Ok(differing)
 }
 
 /// Everything below `directory` as it is, links not followed; nothing where there is no directory.

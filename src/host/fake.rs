@@ -45,7 +45,8 @@ impl World for Fake {
 
     async fn write_closure(&mut self, machine: &MachineName, digest: &str) -> Result<()> {
         self.effect(format!("write {machine}"), |observed| {
-            observed.servers.insert(machine.clone(), ObservedServer { closure: Some(digest.to_owned()) });
+            let server = ObservedServer { closure: Some(digest.to_owned()), ..ObservedServer::default() };
+            observed.servers.insert(machine.clone(), server);
             Ok(())
         })
     }

@@ -22,14 +22,15 @@ const TIMES: [(&str, u64); 7] = [
     ("ns", 1),
 ];
 
+/// Largest first, so that the first exact one is the largest.
 const SIZES: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
     ("TB", 1_000_000_000_000),
+    ("GiB", 1 << 30),
     ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
     ("MB", 1_000_000),
+    ("KiB", 1 << 10),
     ("KB", 1_000),
     ("B", 1),
 ];
@@ -78,7 +79,7 @@ impl Duration {
 
 impl std::fmt::Display for Duration {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write_parts(f, self.0, &TIMES, "0")
+        write_exact(f, self.0, &TIMES)
     }
 }
 
@@ -106,18 +107,15 @@ impl ByteSize {
 
 impl std::fmt::Display for ByteSize {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write_parts(f, self.0, &SIZES[..4], "B")
+        write_exact(f, self.0, &SIZES)
     }
 }
 
-/// The shortest exact spelling: the largest unit that divides the value, or several.
-fn write_parts(f: &mut std::fmt::Formatter<'_>, value: u64, units: &[(&str, u64)], smallest: &str) -> std::fmt::Result {
-    if value == 0 {
-        return f.write_str("0");
-    }
+/// In the largest unit that says the value exactly; the smallest unit is 1 and always does.
+fn write_exact(f: &mut std::fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> std::fmt::Result {
     match units.iter().find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor)) {
         Some((unit, factor)) => write!(f, "{}{unit}", value / factor),
-        None => write!(f, "{value}{}", if smallest == "0" { "ns" } else { smallest }),
+        None => f.write_str("0"),
     }
 }
 
@@ -148,11 +146,14 @@ mod tests {
         for text in ["90s", "2m", "7d", "250ms", "0"] {
             assert_eq!(Duration::parse(text).unwrap().to_string(), text);
         }
-        for text in ["512MiB", "3GiB", "0", "1000B"] {
+        for text in ["512MiB", "3GiB", "2TiB", "0", "1B", "1001B", "100GB", "500MB", "3TB", "1500KB"] {
             assert_eq!(ByteSize::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Duration::parse("1h30m").unwrap(), Duration::secs(5400));
         assert_eq!(ByteSize::parse("2GB").unwrap().as_bytes(), 2_000_000_000);
+        // 2 000 000 000 is a whole number of KiB too; nobody would recognise it.
+        assert_eq!(ByteSize::parse("2000MB").unwrap().to_string(), "2GB");
+        assert_eq!(ByteSize::parse("1024MiB").unwrap().to_string(), "1GiB");
     }
 
     #[test]

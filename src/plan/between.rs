@@ -14,6 +14,7 @@ use crate::compile::desired::Objects;
 use crate::compile::jetstream::{ConsumerConfig, StreamConfig};
 use crate::diag::Sources;
 use crate::name::StreamName;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The steps from what is observed to what is desired; empty when they agree. `sources` turns origins into places.
 pub fn between(desired: &Desired, observed: &Observed, sources: &Sources) -> Plan {
@@ -90,24 +91,34 @@ impl View<'_> {
 fn closures(desired: &Desired, observed: &Observed, steps: &mut Vec<Step>) {
     for (machine, server) in &desired.servers {
         let digest = server.closure_digest.clone();
-        let before = observed.servers.get(machine).and_then(|server| server.closure.clone());
-        let because = match before {
+        let before = observed.servers.get(machine).cloned().unwrap_or_default();
+        let because = match before.closure {
             Some(before) if before == digest => continue,
             None => Because::New,
-            Some(before) => Because::Changed {
-                changes: vec![FieldChange {
-                    field: "closure".into(),
-                    from: before.into(),
-                    to: digest.clone().into(),
-                    class: super::Class::Safe,
-                    refusal: None,
-                    place: None,
-                }],
-            },
+            Some(closure) => {
+                let mut changes = vec![of_closure("closure", closure.into(), digest.clone().into())];
+                changes.extend(of_files(&before.files, &server.closure_files));
+                Because::Changed { changes }
+            }
         };
         let id = format!("{machine}/closure/write");
         steps.push(Step { id, on: Scope::Machine(machine.clone()), action: Action::WriteClosure { digest }, because });
     }
+}
+
+/// The files that are new, gone or other; none where it is not known what there was.
+fn of_files(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<FieldChange> {
+    if before.is_empty() {
+        return vec![];
+    }
+    let paths: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let digest = |files: &BTreeMap<String, String>, path| files.get(path).cloned().into();
+    let changes = paths.into_iter().filter(|path| before.get(*path) != after.get(*path));
+    changes.map(|path| of_closure(path, digest(before, path), digest(after, path))).collect()
+}
+
+fn of_closure(field: &str, from: serde_json::Value, to: serde_json::Value) -> FieldChange {
+    FieldChange { field: field.to_owned(), from, to, class: super::Class::Safe, refusal: None, place: None }
 }
 
 fn stream(view: &View<'_>, desired: &StreamConfig) -> Option<Step> {

@@ -24,6 +24,9 @@ pub struct Observed {
 pub struct ObservedServer {
     /// Digest of the closure that is on disk and current.
     pub closure: Option<String>,
+    /// The digest of each of its files, by path; it says no more than the closure's own, only where.
+    #[serde(skip)]
+    pub files: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

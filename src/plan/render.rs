@@ -47,7 +47,7 @@ pub fn refusals(plan: &Plan) -> String {
     lines.join("\n")
 }
 
-/// `8 to create, 1 to change, nothing to remove`.
+/// `8 to create, 1 to change, nothing to remove`; no zeros.
 pub fn summary(plan: &Plan) -> String {
     if plan.is_empty() {
         return "nothing to do".into();
@@ -61,7 +61,16 @@ pub fn summary(plan: &Plan) -> String {
         .iter()
         .map(|step| if let Action::LoadEvents { from, to, .. } = &step.action { to - from } else { 0 })
         .sum();
-    let mut parts = vec![format!("{create} to create"), format!("{change} to change"), "nothing to remove".into()];
+    let mut parts = vec![];
+    for (count, what) in [(create, "to create"), (change, "to change")] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    if !parts.is_empty() {
+        // Worth its words where streams are touched: no plan removes any.
+        parts.push("nothing to remove".into());
+    }
     if write > 0 {
         parts.push(format!("{} to write", plural(write as u64, "closure")));
     }
@@ -81,9 +90,7 @@ pub fn sentence(plan: &Plan, step: &Step) -> String {
     match &step.action {
         Action::WriteClosure { digest } => {
             let because = match &step.because {
-                Because::Changed { changes } => changes.first().map_or(String::new(), |change| {
-                    format!("what is there is {}", short(change.from.as_str().unwrap_or_default()))
-                }),
+                Because::Changed { changes } => other_files(changes),
                 _ => "there is none yet".into(),
             };
             format!("write closure {} of {on}, because {because}", short(digest))
@@ -130,6 +137,29 @@ pub fn sentence(plan: &Plan, step: &Step) -> String {
             };
             format!("refused: {} on {on} stays as it is, because {say}{list}", object(what))
         }
+    }
+}
+
+/// How many files of a closure are named.
+const NAMED: usize = 3;
+
+/// `etc/nats/nats-server.json is other and etc/motd is new (7c8d… is there)`; the first change is the closure's own.
+fn other_files(changes: &[FieldChange]) -> String {
+    let Some((closure, files)) = changes.split_first() else { return String::new() };
+    let there = short(closure.from.as_str().unwrap_or_default());
+    let one = |change: &FieldChange| {
+        let how = match (change.from.is_null(), change.to.is_null()) {
+            (true, _) => "is new",
+            (_, true) => "is gone",
+            _ => "is other",
+        };
+        format!("{} {how}", change.field)
+    };
+    let named: Vec<String> = files.iter().take(NAMED).map(one).collect();
+    match (named.as_slice(), files.len().saturating_sub(NAMED)) {
+        ([], _) => format!("what is there is {there}"),
+        (_, 0) => format!("{} (there is {there})", named.join(", ")),
+        (_, more) => format!("{}, and {more} more are other (there is {there})", named.join(", ")),
     }
 }
 

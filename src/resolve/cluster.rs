@@ -12,17 +12,36 @@ use crate::diag::Report;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// What the cluster's table says.
+pub fn layers<'a>(cluster: &'a Cluster, ground: Ground<'a>, report: &mut Report) -> Layers<'a> {
+    let mut layers = Layers::default();
+    lay(&mut layers, (Layer::Machine, &cluster.body), ground, report);
+    layers
+}
+
+/// Starts an evaluation of the cluster over its layers.
+pub fn evaluation<'e, 'a>(
+    (domain, cluster): (&Domain, &Cluster),
+    ground: Ground<'a>,
+    layers: &'e Layers<'a>,
+    interpreter: &'e cel::Context<'static, 'static>,
+) -> Evaluation<'e, 'a> {
+    let mut evaluation = Evaluation::new(ground, layers, interpreter, cluster.name.span);
+    evaluation.facts = domain_facts(domain);
+    evaluation
+}
+
 pub fn resolve(cluster: &Cluster, domain: &Domain, ground: Ground, report: &mut Report) -> Option<model::Cluster> {
     let mut own = Report::default();
-    let mut layers = Layers::default();
-    lay(&mut layers, (Layer::Machine, &cluster.body), ground, &mut own);
+    let layers = layers(cluster, ground, &mut own);
     let interpreter = expr::interpreter();
-    let mut evaluation = Evaluation::new(ground, &layers, &interpreter, cluster.name.span);
-    evaluation.facts = domain_facts(domain);
+    let mut evaluation = evaluation((domain, cluster), ground, &layers, &interpreter);
     let out = evaluation.all();
     let mut places = BTreeMap::new();
     collect_places(&layers.root, &mut String::new(), &mut places);
     places.append(&mut evaluation.places);
+    // No option, and yet what rules about the cluster's size and parts are about.
+    places.insert("members".into(), cluster.members_span);
     own.absorb(evaluation.report);
     let options = match &out {
         Out::Value(value) => typed(value, cluster.name.span, &mut own),

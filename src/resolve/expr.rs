@@ -498,7 +498,8 @@ pub fn of_body<'b>(
     }
 }
 
-fn of_value<'v>(value: &'v crate::declare::Value, texts: &mut std::collections::BTreeSet<&'v str>) {
+/// Texts with expressions in a value.
+pub fn of_value<'v>(value: &'v crate::declare::Value, texts: &mut std::collections::BTreeSet<&'v str>) {
     use crate::declare::Value;
     match value {
         Value::Text(text) if text.contains("${") => {

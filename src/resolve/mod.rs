@@ -26,7 +26,7 @@ mod references;
 mod schema;
 mod shared;
 
-pub use explain::{Definition, Explanation, Verdict, explain};
+pub use explain::{Definition, Explanation, Verdict, Whose, explain};
 pub use layers::{Class, Layer};
 pub use model::*;
 

@@ -60,6 +60,9 @@ pub struct Query {
 }
 
 impl<'a> Target<'a> {
+    /// nats-server may wait 40 s before it asks a silent source or mirror again.
+    pub const PATIENCE: Duration = Duration::from_secs(120);
+
     /// Everything that the domain declares of the machines in `desired`; running is what runs in the foreground.
     pub fn of(domain: &'a Domain, desired: &'a Desired, access: &'a dyn Access) -> Self {
         let voices = desired.servers.keys().flat_map(|machine| voices(domain, machine)).collect();
@@ -80,8 +83,7 @@ impl<'a> Target<'a> {
             queries: queries.collect(),
             running: running.map(|(machine, process)| (machine.clone(), process.service.clone())).collect(),
             depth: Depth::Digest,
-            // nats-server may wait 40 s before it asks a silent source or mirror again.
-            patience: Duration::from_secs(120),
+            patience: Self::PATIENCE,
         }
     }
 }

@@ -34,6 +34,9 @@ impl std::fmt::Display for Attempt {
 /// so that an attempt that should have been refused by permission stores nothing all the same.
 pub const CANARY: &str = "LEAFWRIGHT-CANARY";
 
+/// What the connection is called in the server's log.
+const NAME: &str = "leafwright verify";
+
 /// One logged-in connection.
 pub struct Wire {
     stream: BufReader<TcpStream>,
@@ -59,7 +62,9 @@ impl Wire {
         let mut greeting = String::new();
         timeout(PATIENCE, wire.stream.read_line(&mut greeting)).await??;
         let info = serde_json::from_str(greeting.strip_prefix("INFO ").context("this is no nats-server")?)?;
-        let connect = connect_options(&info, Some(login)).map_err(anyhow::Error::msg)?;
+        let mut connect = connect_options(&info, Some(login)).map_err(anyhow::Error::msg)?;
+        // nats-server's log names it: whoever finds the refusals there sees that they were meant.
+        connect["name"] = NAME.into();
         match wire.sent(format!("CONNECT {connect}\r\n")).await?.first() {
             None => Ok(wire),
             Some(error) => bail!("{error}"),

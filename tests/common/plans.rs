@@ -55,6 +55,7 @@ fn server(name: &str, domain: &str, objects: Objects) -> DesiredServer {
     DesiredServer {
         machine: MachineName::parse(name).unwrap(),
         closure_digest: format!("closure-{name}"),
+        closure_files: BTreeMap::from([("etc/nats/nats-server.json".to_owned(), format!("config-{name}"))]),
         listen: loopback,
         monitor: loopback,
         domain: domain.into(),

@@ -178,6 +178,7 @@ impl Domain {
         let server = |(name, index): (&str, usize)| DesiredServer {
             machine: machine(name),
             closure_digest: String::new(),
+            closure_files: Default::default(),
             listen: loopback(ports[index]),
             monitor: loopback(ports[4 + index]),
             domain: if index == 3 { "office" } else { "hub" }.into(),

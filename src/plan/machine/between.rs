@@ -6,7 +6,7 @@ use super::content::Content;
 use super::enablement::{self, Enablement};
 use super::graph::Graph;
 use super::model::{FORMAT, MachinePlan, Observation};
-use super::{files, lay_out, units};
+use super::{files, lay_out, server, units};
 use std::collections::BTreeSet;
 
 /// What is compared, looked at once.
@@ -56,6 +56,7 @@ pub fn between(old: Option<&Content>, new: &Content, seen: &Observation) -> Mach
     let case = Case::of(old.unwrap_or(&nothing), new, seen);
     let mut faults = files::faults(&case);
     faults.extend(units::faults(&case));
+    faults.extend(server::fault(&case));
     let differences = files::differences(&case);
     let verdicts = units::verdicts(&case, &differences);
     let phases = lay_out::phases(&case, &differences, &verdicts, faults);

@@ -2,9 +2,11 @@
 //!
 //! Refuses: trusting the file alone. A server that reports another configuration than the generation's is brought to it.
 
+use super::between::Case;
 use super::content::Content;
-use super::files::Drift;
+use super::files::{Drift, Fault};
 use super::model::FieldEffect;
+use crate::compile::units::CONFIG;
 use crate::compile::{canonical, effects};
 use crate::plan::model::hex;
 use serde_json::Value;
@@ -33,6 +35,16 @@ pub fn told(old: &Content, new: &Content, running: Option<&str>, drift: Drift) -
         changes if changes.is_empty() => Told::Nothing,
         changes => Told::Changed(changes),
     }
+}
+
+/// A server that would forget what it stores is not brought there.
+pub fn fault(case: &Case<'_>) -> Option<Fault> {
+    let (old, new) = (&case.old.server, &case.new.server);
+    (!old.is_null() && !new.is_null() && effects::forgets_streams(old, new)).then(|| Fault {
+        path: CONFIG.to_owned(),
+        say: "nats-server ran alone, and would delete its streams when it joins the others".to_owned(),
+        way_out: "make the new members of the cluster on machines that hold nothing yet".to_owned(),
+    })
 }
 
 pub fn changes(old: &Content, new: &Content) -> Vec<FieldEffect> {

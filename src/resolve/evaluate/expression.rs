@@ -6,13 +6,14 @@ use super::{Cut, Edge, Evaluation, Here, Memo, Out, Spot, Switch, child_of, part
 use crate::declare::Value;
 use crate::diag::{Diagnostic, Report, Span, Spanned};
 use crate::resolve::codes;
-use crate::resolve::expr::{Expr, Part, Slot, Template, Want};
+use crate::resolve::expr::{self, Expr, Part, Slot, Template, Want};
 use crate::resolve::fit::{self, Fit};
 use crate::resolve::layers::{BlockId, Def, Layer, Node, What, push};
 use crate::resolve::schema::{BUILT_IN, Shape, inside};
 use crate::resolve::shared::is_own;
 use crate::resolve::types::Type;
-use crate::resolve::val::Val;
+use crate::resolve::val::{Val, path_key};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 impl<'e, 'a> Evaluation<'e, 'a> {
     /// Evaluates a written value once, and notices when it needs itself.
@@ -139,7 +140,28 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         out
     }
 
-    pub(super) fn fact(&self, keys: &[Box<str>]) -> Option<Val> {
+    /// What the expressions of a value read, each once, with what it is; `key` is the entry that the value stands in.
+    pub fn inputs(&mut self, value: &Value, key: Option<&str>) -> Vec<(String, Option<Val>)> {
+        let mut texts = BTreeSet::new();
+        expr::of_value(value, &mut texts);
+        let mut read = BTreeMap::new();
+        for text in texts {
+            let Ok(template) = self.ground.expressions.template(text) else { continue };
+            for slot in template.slots() {
+                let path: Vec<_> = slot.keys.iter().map(|key| path_key(key)).collect();
+                let outer = std::mem::replace(&mut self.keys, key.map(Arc::from).into_iter().collect());
+                let value = match self.read(slot) {
+                    Out::Value(value) => Some(value),
+                    Out::Absent | Out::Failed => None,
+                };
+                self.keys = outer;
+                read.insert(path.join("."), value);
+            }
+        }
+        read.into_iter().collect()
+    }
+
+    pub fn fact(&self, keys: &[Box<str>]) -> Option<Val> {
         match keys {
             [root] => {
                 let inner = self.facts.iter().filter_map(|(name, value)| {

@@ -30,12 +30,13 @@ fn check(domain: &Domain, report: &mut Report) {
 fn judge(machine: &Machine, domain: &Domain, report: &mut Report) {
     let has = |module: &str| machine.modules.iter().any(|name| name.as_str() == module);
     let place = machine.origins.of("configuration").unwrap_or(machine.origin);
+    let members = domain.cluster.as_ref().and_then(|cluster| cluster.origins.of("members"));
     match (machine.part.clone(), has("cluster")) {
         (Part::Member, false) => {
             let says = format!("`{}` is a member of the cluster and lacks the module `cluster`", machine.name);
             let finding = Diagnostic::error(CODE, place, says).help("write `configuration = [\"cluster\"]`");
-            report.push(match &domain.cluster {
-                Some(cluster) => finding.also(cluster.origin, "its members are named here"),
+            report.push(match members {
+                Some(members) => finding.also(members, "its members are named here"),
                 None => finding,
             });
         }
@@ -43,10 +44,12 @@ fn judge(machine: &Machine, domain: &Domain, report: &mut Report) {
             let says = format!("`{}` has the module `cluster` and is no member of the cluster", machine.name);
             let finding = Diagnostic::error(CODE, place, says);
             report.push(match &domain.cluster {
-                Some(cluster) => finding.also(cluster.origin, "its members are named here").help(format!(
-                    "add \"{}\" to `members` of `[clusters.{}]`, or use the module `leaf`",
-                    machine.name, cluster.name
-                )),
+                Some(cluster) => {
+                    finding.also(members.unwrap_or(cluster.origin), "its members are named here").help(format!(
+                        "add \"{}\" to `members` of `[clusters.{}]`, or use the module `leaf`",
+                        machine.name, cluster.name
+                    ))
+                }
                 None => finding.help(format!(
                     "write `[clusters.hub]` with `members = [\"{}\"]` in domain.toml, or use the module `leaf`",
                     machine.name

@@ -48,7 +48,7 @@ fn judge(holder: Holder<'_>, domain: &Domain, replicas: u32, span: impl Fn() -> 
         (Holder::Cluster(cluster), _) => {
             let most = members.min(5);
             finding(format!("{replicas} replicas on a cluster of {members}"))
-                .also(cluster.origin, format!("its members: {}", names(cluster)))
+                .also(cluster.origins.of("members").unwrap_or(cluster.origin), format!("its members: {}", names(cluster)))
                 .help(format!("write `replicas = {most}`; `copies` and `keepers` add copies on other machines"))
         }
     });
