@@ -5,6 +5,7 @@ mod any;
 #[path = "machine_plan/build.rs"]
 mod build;
 #[path = "compile/fixture.rs"]
+#[expect(dead_code, reason = "the other half is for `tests/compile.rs`")]
 mod fixture;
 #[path = "machine_plan/rows.rs"]
 mod rows;

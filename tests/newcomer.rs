@@ -281,11 +281,11 @@ fn what_is_refused_is_told_truly(meadow: &Meadow) {
 fn whoever_was_alone_does_not_join_others(meadow: &Meadow) {
     meadow.write("domain.toml", &DOMAIN.replace(r#"["oak"]"#, r#"["oak", "ash", "elm"]"#));
     let member = "configuration = [\"cluster\"]\nhardware = \"mini-pc\"\nperson = \"ada\"\nevents = []\n";
-    ["ash", "elm"].map(|name| meadow.write(&format!("machines/{name}.toml"), member));
+    ["ash", "elm"].iter().for_each(|name| meadow.write(&format!("machines/{name}.toml"), member));
     for verb in [&["plan"][..], &["up", "--once"]] {
         meadow.run(verb).expect(4, &["oak ran alone, and nats-server would delete its streams", "help: "]);
     }
-    ["ash", "elm"].map(|name| fs::remove_file(meadow.path(&format!("machines/{name}.toml"))).unwrap());
+    ["ash", "elm"].iter().for_each(|name| fs::remove_file(meadow.path(&format!("machines/{name}.toml"))).unwrap());
     meadow.write("domain.toml", DOMAIN);
 }
 

@@ -161,6 +161,7 @@ mod tests {
     fn server(listen: SocketAddr, monitor: SocketAddr) -> DesiredServer {
         DesiredServer {
             machine: MachineName::parse("oak").unwrap(),
+            closure_files: Default::default(),
             closure_digest: String::new(),
             listen,
             monitor,

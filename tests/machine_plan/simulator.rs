@@ -179,6 +179,7 @@ impl Machine {
             Act::Remove { path } => drop(self.files.remove(path)),
             Act::Users => self.log.push("users".to_owned()),
             Act::Directories => self.log.push("directories".to_owned()),
+            Act::Credentials { .. } => self.log.push("credentials".to_owned()),
             Act::DaemonReload => self.read_units(),
             Act::Stop { unit } => {
                 assert_eq!(
@@ -300,6 +301,7 @@ impl Machine {
                 Act::Reload { unit } => line == format!("reload {unit}"),
                 Act::Users => line == "users",
                 Act::Directories => line == "directories",
+                Act::Credentials { .. } => line == "credentials",
                 Act::DaemonReload => line == "daemon-reload",
                 _ => false,
             })

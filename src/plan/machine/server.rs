@@ -4,7 +4,8 @@
 
 use super::between::Case;
 use super::content::Content;
-use super::files::{Drift, Fault};
+use super::enablement::Fault;
+use super::files::Drift;
 use super::model::FieldEffect;
 use crate::compile::units::CONFIG;
 use crate::compile::{canonical, effects};
