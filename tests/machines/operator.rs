@@ -51,6 +51,14 @@ impl Operator {
         fs::write(&path, text.replacen("[settings]\n", &format!("[settings]\n{lines}\n"), 1)).unwrap();
     }
 
+    pub fn text_of(&self, machine: &str) -> String {
+        fs::read_to_string(self.domain().join(format!("machines/{machine}.toml"))).unwrap()
+    }
+
+    pub fn write(&self, machine: &str, text: &str) {
+        fs::write(self.domain().join(format!("machines/{machine}.toml")), text).unwrap();
+    }
+
     /// Tables at the end of a machine's file.
     pub fn append(&self, machine: &str, tables: &str) {
         let path = self.domain().join(format!("machines/{machine}.toml"));
