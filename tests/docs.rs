@@ -107,7 +107,8 @@ fn excerpts_are_the_text_of_the_files() {
 #[test]
 fn the_environment_of_a_service_is_as_its_page_says() {
     let page = read("docs/services.md");
-    let code = read("src/compile/environment.rs") + &read("src/compile/machine.rs") + &read("src/foreground/services.rs");
+    let code =
+        read("src/compile/environment.rs") + &read("src/compile/machine.rs") + &read("src/foreground/services.rs");
     let code = code + "LEAFWRIGHT_SUBJECT_";
     let names = |text: &str| -> std::collections::BTreeSet<String> {
         let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
