@@ -2,8 +2,8 @@
 //!
 //! Refuses: options of machines; what lives on the cluster lives on no single one.
 
+use super::budget;
 use super::evaluate::{Evaluation, Out};
-use super::expr;
 use super::layers::{Ground, Layer, Layers, lay};
 use super::machine::{collect_places, domain_facts, typed};
 use super::model::{self, Origins};
@@ -16,7 +16,7 @@ pub fn resolve(cluster: &Cluster, domain: &Domain, ground: Ground, report: &mut 
     let mut own = Report::default();
     let mut layers = Layers::default();
     lay(&mut layers, (Layer::Machine, &cluster.body), ground, &mut own);
-    let interpreter = expr::interpreter();
+    let interpreter = budget::interpreter();
     let mut evaluation = Evaluation::new(ground, &layers, &interpreter, cluster.name.span);
     evaluation.facts = domain_facts(domain);
     let out = evaluation.all();

@@ -8,7 +8,7 @@ use super::machine::{self, Subject};
 use super::schema::{At, BUILT_IN, Decl, Default, Schema, Shape};
 use super::types::Type;
 use super::val::{Val, split_path};
-use super::{BaseKey, HardwareKey, Plans, codes, expr, fit, references};
+use super::{BaseKey, HardwareKey, Plans, budget, codes, fit, references};
 use crate::declare::{Declared, nearest};
 use crate::diag::{Checked, Diagnostic, Report, Span};
 use crate::name::MachineName;
@@ -93,7 +93,7 @@ fn explained(declared: &Declared, name: &MachineName, option: &str, report: &mut
         base: &base,
     };
     let layers = subject.layers(report);
-    let interpreter = expr::interpreter();
+    let interpreter = budget::interpreter();
     let mut evaluation = machine::evaluation(&subject, &layers, &interpreter);
     let keys = split_path(option).unwrap_or_else(|| option.split('.').map(str::to_owned).collect());
     if let Err((depth, names)) = schema.find(&keys) {
