@@ -49,7 +49,7 @@ fn running(services: &[&str]) -> BTreeMap<ServiceName, Vec<MachineName>> {
 
 fn link(declared: &Declared, services: &[&str]) -> (contracts::Linked, Report) {
     let grammar = Grammar::of(declared.domain.as_ref().unwrap()).value.unwrap();
-    let linked = contracts::link(declared, &grammar, &running(services));
+    let linked = contracts::link(declared, &grammar, Some(&running(services)));
     (linked.value.unwrap(), linked.report)
 }
 

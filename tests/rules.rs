@@ -16,7 +16,8 @@ fn home() -> PathBuf {
 }
 
 /// Cases of what is judged beside the table: contracts, events, secrets.
-const BESIDE: [(u16, &str); 18] = [
+const BESIDE: [(u16, &str); 19] = [
+    (413, "event-sets"),
     (501, "subject-grammar"),
     (502, "message-defined-twice"),
     (503, "message-not-defined"),

@@ -2,6 +2,7 @@
 
 use super::{Exit, WrongUsage, talk};
 use crate::compile::{Closure, Compiled, manifest};
+use crate::declare::nearest;
 use crate::diag::Sources;
 use crate::host::closure;
 use anyhow::{Context, Result};
@@ -52,7 +53,12 @@ fn chosen<'a>(args: &Args, compiled: &'a Compiled) -> Result<Vec<&'a Closure>> {
     let found: Vec<&Closure> = all.filter(|closure| closure.name == *name).collect();
     if found.is_empty() {
         let known: Vec<&str> = compiled.machines.keys().map(|name| name.as_str()).collect();
-        return Err(WrongUsage(format!("there is no machine {name}; there are {}", known.join(", "))).into());
+        let way_out = match nearest(name, known.iter().copied().chain(["domain"])) {
+            Some(near) => format!("write {near}"),
+            None if known.len() > 20 => format!("there are {} machines, and `domain`", known.len()),
+            None => format!("there are {}, and `domain`", known.join(", ")),
+        };
+        return Err(WrongUsage(format!("there is no machine {name}; {way_out}")).into());
     }
     Ok(found)
 }

@@ -131,8 +131,23 @@ impl std::fmt::Display for WrongUsage {
 
 impl std::error::Error for WrongUsage {}
 
-/// Reads the command line and runs the verb.
+/// What a thread that judges may need: expressions and tables stand in each other, and each of them takes a call.
+const STACK: usize = 64 << 20;
+
+/// Reads the command line and runs the verb, with room for the deepest declaration that is accepted.
 pub fn main() -> ExitCode {
+    // Where there is a pool already, the caller has chosen.
+    let _ = rayon::ThreadPoolBuilder::new().stack_size(STACK).build_global();
+    match std::thread::Builder::new().name("leafwright".to_owned()).stack_size(STACK).spawn(verb) {
+        Ok(running) => running.join().unwrap_or(ExitCode::from(Exit::World as u8)),
+        Err(error) => {
+            talk::say(&format!("error: cannot start a thread: {error}"));
+            ExitCode::from(Exit::World as u8)
+        }
+    }
+}
+
+fn verb() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

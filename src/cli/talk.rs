@@ -22,8 +22,11 @@ pub fn print(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
-/// Talk, on stderr, as one line.
+/// Talk, on stderr, as one line. A path may hold what would steer the terminal: it is shown as an escape.
 pub(super) fn say(line: &str) {
+    let steers = |c: char| c.is_control() && c != '\n';
+    let line: String =
+        line.chars().flat_map(|c| if steers(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect();
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 

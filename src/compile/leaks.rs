@@ -4,7 +4,7 @@
 
 use super::artefact::{Artefact, Closure};
 use super::closure::blame;
-use crate::diag::{Code, Diagnostic, Report};
+use crate::diag::{Code, Diagnostic, Report, Secret, secrets_in};
 
 /// An error for each secret, at the declaration that it came from.
 pub fn leaks(closure: &Closure) -> Report {
@@ -25,49 +25,24 @@ fn diagnostic(artefact: &Artefact, line: u32, what: &str) -> Diagnostic {
         .help("name the file that holds the secret instead, and treat this one as lost: make a new one")
 }
 
-/// Lines (from 1) on which a secret stands, and its kind.
+/// Lines (from 1) on which a secret stands, and its kind; public tokens are what a closure is made of.
 fn findings(bytes: &[u8]) -> Vec<(u32, &'static str)> {
-    let mut found = vec![];
-    let mut line = 1;
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'\n' => line += 1,
-            b'S' if is_seed(bytes, at) => found.push((line, "the seed of an NKey")),
-            b'-' => {
-                if let Some(what) = armour(bytes, at) {
-                    found.push((line, what));
-                }
-            }
-            _ => {}
-        }
+    let text = String::from_utf8_lossy(bytes);
+    let found = secrets_in(&text);
+    let what = |secret: &Secret| match secret {
+        Secret::Seed(_) => Some("the seed of an NKey"),
+        Secret::PrivateKey => Some("a private key"),
+        Secret::Credential => Some("the body of a credentials file"),
+        Secret::Token => None,
+    };
+    let (mut line, mut at) = (1, 0);
+    let mut lines = vec![];
+    for one in &found {
+        line += u32::try_from(text[at..one.range.start].matches('\n').count()).unwrap_or(u32::MAX);
+        at = one.range.start;
+        lines.extend(what(&one.secret).map(|what| (line, what)));
     }
-    found
-}
-
-/// A seed has 58 characters of base32, the first two of which say so, and a checksum.
-fn is_seed(bytes: &[u8], at: usize) -> bool {
-    let base32 = |byte: &u8| byte.is_ascii_uppercase() || (b'2'..=b'7').contains(byte);
-    let Some(candidate) = bytes.get(at..at + 58) else { return false };
-    matches!(candidate[1], b'O' | b'A' | b'U' | b'C' | b'N' | b'X' | b'M' | b'V' | b'P')
-        && candidate.iter().all(base32)
-        && std::str::from_utf8(candidate).is_ok_and(|text| nkeys::decode_seed(text).is_ok())
-}
-
-const DASHES: &[u8] = b"-----BEGIN ";
-
-fn armour(bytes: &[u8], at: usize) -> Option<&'static str> {
-    let rest = bytes.get(at..)?.strip_prefix(DASHES)?;
-    let label = rest.split(|byte| *byte == b'-').next()?;
-    if label.len() > 40 {
-        return None;
-    }
-    if label.ends_with(b"PRIVATE KEY") {
-        Some("a private key")
-    } else if label.ends_with(b"NKEY SEED") || label == b"NATS USER JWT" {
-        Some("the body of a credentials file")
-    } else {
-        None
-    }
+    lines
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::table::{At, File, Reader};
 use super::value::Table;
 use super::{Contract, Declared, Domain, EventSet, Hardware, Identity, Machine, Module, Person, Reported, Schema};
 use crate::diag::codes::Code;
-use crate::diag::{Checked, Diagnostic, Report, SourceId, Sources, Span};
+use crate::diag::{Checked, Diagnostic, Report, Severity, SourceId, Sources, Span};
 use crate::name::{EventSetName, Fault, MachineName, ModuleName, PersonName, ServiceName};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -183,6 +183,10 @@ pub fn all(sources: &Sources) -> Checked<Declared> {
     let mut templates: BTreeMap<(bool, String), BTreeMap<String, SourceId>> = BTreeMap::new();
     let mut signed = BTreeMap::new();
     for (id, (thing, found)) in ids.iter().zip(read) {
+        // What is named twice is there all the same.
+        if found.diagnostics.iter().any(|one| one.severity == Severity::Error && one.code != TWICE) {
+            declared.broken.insert(sources.path(*id).to_owned());
+        }
         report.absorb(found);
         match thing {
             Some(Thing::Template(module)) => {
@@ -212,6 +216,11 @@ pub fn all(sources: &Sources) -> Checked<Declared> {
 fn one(sources: &Sources, id: SourceId) -> (Option<Thing>, Report) {
     let mut report = Report::default();
     let path = sources.path(id);
+    if let Some(why) = sources.refusal(id) {
+        let diagnostic = Diagnostic::error(UNEXPECTED, Span::new(id, 0..0), format!("`{path}` {why}"));
+        report.push(diagnostic.help("put a file there that holds what is declared, or remove it"));
+        return (None, report);
+    }
     let thing = match classify(path) {
         Err(expected) => {
             let diagnostic =

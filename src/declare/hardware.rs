@@ -48,12 +48,18 @@ pub struct Requires {
     pub firmware: Option<Spanned<Firmware>>,
 }
 
+/// What a machine names as its hardware.
+pub(super) fn reference(text: &str) -> Result<HardwareName, Fault> {
+    let says = |message: String| message.replace("machine name", "hardware profile's name");
+    HardwareName::parse(text).map_err(|fault| Fault { message: says(fault.message), ..fault })
+}
+
 /// The name of a profile, which `detected` is not.
 pub(super) fn profile_name(text: &str) -> Result<HardwareName, Fault> {
     match text {
         DETECTED => Err(Fault::new("`detected` stands for the report that lies beside a machine")
             .help("write what the machine is, such as `mini-pc`")),
-        _ => HardwareName::parse(text),
+        _ => reference(text),
     }
 }
 

@@ -42,7 +42,7 @@ impl Machine {
         let mut reader = Reader::new(file, table, top);
         let configuration =
             reader.required("configuration", "configuration = [\"leaf\"]", super::table::list(word(ModuleName::parse)));
-        let hardware = reader.required("hardware", "hardware = \"…\"", word(HardwareName::parse));
+        let hardware = reader.required("hardware", "hardware = \"…\"", word(super::hardware::reference));
         let person = reader.required("person", "person = \"…\"", word(PersonName::parse));
         let events = reader.set_of("events", word(EventSetName::parse));
         let zone = reader.optional("zone", word(ZoneName::parse));

@@ -32,6 +32,7 @@ pub use value::{Entry, Table, Value};
 
 use crate::name::{EventSetName, MachineName, ModuleName, PersonName, ServiceName};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Everything that was written, by kind and name. Files that did not parse are missing here and named in the report.
 #[derive(Debug, Default)]
@@ -52,8 +53,20 @@ pub struct Declared {
     pub foreground: BTreeMap<MachineName, Table>,
     /// Paths of files that gave nothing because of their mistakes; a name that only they define is not "unknown".
     pub unread: BTreeSet<String>,
+    /// Paths of files in which something is wrong, these and others: what is missing in them may have been meant.
+    pub broken: BTreeSet<String>,
     /// `identity/`; absent until `keys sign` wrote it.
     pub identity: Option<Identity>,
+}
+
+impl Declared {
+    /// Is the file, or one of the folder, broken? What it would say is not known, and so nothing is said to be missing.
+    pub fn is_broken(&self, path: &str) -> bool {
+        self.broken
+            .range::<str, _>((Bound::Included(path), Bound::Unbounded))
+            .next()
+            .is_some_and(|broken| broken.starts_with(path))
+    }
 }
 
 #[cfg(test)]

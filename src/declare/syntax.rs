@@ -8,6 +8,7 @@ use crate::diag::codes::Code;
 use crate::diag::{Diagnostic, Report, SourceId, Span, Spanned};
 use std::borrow::Cow;
 use toml_parser::decoder::{Encoding, ScalarKind};
+use toml_parser::lexer::TokenKind;
 use toml_parser::parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, parse_document};
 use toml_parser::{Expected, ParseError};
 
@@ -32,13 +33,19 @@ pub(super) fn parse(id: SourceId, text: &str, report: &mut Report) -> (Table, So
     let source = toml_parser::Source::new(text);
     let mut errors: Vec<ParseError> = Vec::new();
     let tokens = source.lex().into_vec();
+    if let Some(place) = too_deep(&tokens) {
+        let start = floor_boundary(text, place.start());
+        report.push(deep(Span::new(id, start..floor_boundary(text, place.end()).max(start))));
+        return (Table::default(), Soundness::Recovered);
+    }
     let mut events: Vec<Event> = Vec::with_capacity(tokens.len());
     let mut receiver = ValidateWhitespace::new(&mut events, source);
     let mut receiver = RecursionGuard::new(&mut receiver, DEPTH);
     parse_document(&tokens, &mut receiver, &mut errors);
     drop(tokens);
     let found = Report::default();
-    let mut builder = Builder { id, source, events: &events, at: 0, errors, found, merged: false, lost: false };
+    let mut builder =
+        Builder { id, source, events: &events, at: 0, depth: 0, errors, found, merged: false, lost: false };
     let root = builder.document();
     let Builder { errors, found, lost, .. } = builder;
     let soundness = if errors.is_empty() && !lost { Soundness::Sound } else { Soundness::Recovered };
@@ -52,6 +59,24 @@ pub(super) fn parse(id: SourceId, text: &str, report: &mut Report) -> (Table, So
     report_syntax(id, text, errors, report);
     report.absorb(found);
     (root.table(), soundness)
+}
+
+/// The parser recurses even into what it will not take: where brackets are open beyond all measure, it does not begin.
+fn too_deep(tokens: &[toml_parser::lexer::Token]) -> Option<toml_parser::Span> {
+    let mut depth = 0_u32;
+    tokens.iter().find_map(|token| {
+        match token.kind() {
+            TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => depth += 1,
+            TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        (depth > 3 * DEPTH).then(|| token.span())
+    })
+}
+
+fn deep(span: Span) -> Diagnostic {
+    Diagnostic::error(SYNTAX, span, format!("tables and lists stand in each other more than {DEPTH} deep"))
+        .help("write it flatter: no option is that deep")
 }
 
 /// One syntax error a line: the first is the mistake, the others on the line follow from it.
@@ -111,6 +136,9 @@ fn advise(id: SourceId, text: &str, range: std::ops::Range<usize>, error: &Parse
         "missing value for key" | "missing value" => ("the key has no value", "write the value after the `=`"),
         "unclosed inline table" => ("the table in braces is not closed", "end it with `}` on the same line"),
         "unclosed array" => ("the list is not closed", "end it with `]`"),
+        "cannot recurse further; max recursion depth met" => {
+            ("tables and lists stand in each other too deep", "write it flatter: no option is that deep")
+        }
         "unclosed table" | "unclosed array table" => {
             ("the table's header is not closed", "write `[name]`, or `[[name]]` for one of several")
         }
@@ -143,6 +171,8 @@ struct Builder<'i, 'e> {
     source: toml_parser::Source<'i>,
     events: &'e [Event],
     at: usize,
+    /// Tables and lists around the value that is being read.
+    depth: usize,
     errors: Vec<ParseError>,
     found: Report,
     /// The present table was already defined: said once at its header, not again at each of its keys.
@@ -197,7 +227,12 @@ impl<'i> Builder<'i, '_> {
             }
         }
         let span = self.span(open.span().append(end));
+        self.depth = 0;
+        if self.is_deep(&keys) {
+            return None;
+        }
         let last = keys.pop()?;
+        self.depth = keys.len() + 1;
         let mut path = vec![];
         for key in keys {
             path.push(self.enter(root.at(&path), key, Origin::Implicit)?);
@@ -266,6 +301,17 @@ impl<'i> Builder<'i, '_> {
         }
     }
 
+    /// Do these keys lead deeper than anything stands? Then what they lead to is lost, and that is said.
+    fn is_deep(&mut self, keys: &[Key<'i>]) -> bool {
+        let Some(key) = (DEPTH as usize).checked_sub(self.depth).map_or(keys.first(), |room| keys.get(room)) else {
+            return false;
+        };
+        let diagnostic = deep(key.span);
+        self.found.push(diagnostic);
+        self.lost = true;
+        true
+    }
+
     fn duplicate(&mut self, key: &Key<'i>, first: Span) {
         let diagnostic = Diagnostic::error(DUPLICATE, key.span, format!("`{}` is defined twice", key.value))
             .also(first, "first defined here")
@@ -305,10 +351,12 @@ impl<'i> Builder<'i, '_> {
             self.at += 1;
         }
         let nameless = self.errors.len() > before;
-        let Some(value) = self.value() else { return };
-        if nameless {
-            return;
-        }
+        let deep = self.is_deep(&keys);
+        let depth = self.depth;
+        self.depth += keys.len() + 1;
+        let value = self.value();
+        self.depth = depth;
+        let Some(value) = value.filter(|_| !nameless && !deep) else { return };
         let mut table = table;
         for key in keys {
             let Some(index) = self.enter(table, key, Origin::Dotted) else { return };

@@ -233,11 +233,22 @@ fn advice(kind: Kind, known: &[&'static str], entry: &Entry) -> String {
     format!("known here: {}", keys.join(", "))
 }
 
+/// No name that somebody meant is longer.
+const LONGEST: usize = 100;
+/// Among more candidates the first that are of about its length are looked at.
+const LOOKED_AT: usize = 2000;
+
 /// The candidate that `written` most likely means, if one is near enough.
 pub fn nearest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let limit = (written.chars().count() / 3).max(1);
+    if written.len() > LONGEST {
+        return None;
+    }
+    let length = written.chars().count();
+    let limit = (length / 3).max(1);
     candidates
         .into_iter()
+        .filter(|candidate| candidate.len() <= 4 * LONGEST && candidate.chars().count().abs_diff(length) <= limit)
+        .take(LOOKED_AT)
         .map(|candidate| (strsim::osa_distance(written, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min()

@@ -3,12 +3,14 @@
 //! Refuses: knowing what a declaration means, printing (it renders to a `String`), and reading files.
 
 pub mod codes;
+mod find;
 mod json;
 mod render;
 mod secret;
 mod source;
 
 pub use codes::Code;
+pub use find::{Found, Secret, secrets_in};
 pub use json::json;
 pub use render::{Style, render};
 pub use secret::mask;

@@ -2,8 +2,10 @@
 //!
 //! Refuses: looking at a whole file for one finding: a set of events has a hundred thousand lines. The renderer cuts wide ones.
 
-use super::{Diagnostic, Label, Report, Severity, SourceId, Sources, mask};
+use super::secret::hide;
+use super::{Code, Diagnostic, Label, Report, Severity, SourceId, Sources, mask, secrets_in};
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Renderer, Snippet};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// With or without colour; decided by whoever owns the terminal.
@@ -38,7 +40,7 @@ fn block<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     let title = level.primary_title(mask(&diagnostic.message)).id(diagnostic.code.to_string());
     let mut group = Group::with_title(title);
     for part in parts(diagnostic) {
-        group = group.element(part.snippet(sources));
+        group = group.element(part.snippet(sources, diagnostic.code));
     }
     group.elements(diagnostic.help.iter().map(|help| Element::from(Level::HELP.message(mask(help)))))
 }
@@ -68,8 +70,11 @@ fn parts(diagnostic: &Diagnostic) -> Vec<Part<'_>> {
     parts
 }
 
+/// Findings of this code stand at secrets.
+const SECRET: Code = Code(601);
+
 impl<'a> Part<'a> {
-    fn snippet(&self, sources: &'a Sources) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    fn snippet(&self, sources: &'a Sources, code: Code) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
         let text = sources.text(self.source);
         let ranges: Vec<Range<usize>> = self.labels.iter().map(|(_, label)| sources.range(label.span)).collect();
         let start = ranges.iter().map(|range| range.start).min().unwrap_or(0);
@@ -77,7 +82,15 @@ impl<'a> Part<'a> {
         let start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let end = text[end..].find('\n').map_or(text.len(), |newline| end + newline);
         let line = sources.line(self.source, start);
-        let snippet = Snippet::source(shown(text, start..end)).line_start(line).path(sources.path(self.source));
+        let mut lines = shown(text, start..end);
+        if code == SECRET {
+            // A secret that is put together from pieces is not seen in them: then all of them are hidden.
+            let plain = ranges.iter().filter(|range| secrets_in(&text[(*range).clone()]).is_empty());
+            let plain: Vec<Range<usize>> = plain.map(|range| range.start - start..range.end - start).collect();
+            lines = hide(&lines, &plain);
+        }
+        let path = visible(sources.path(self.source));
+        let snippet = Snippet::source(lines).line_start(line).path(path);
         let annotations = self.labels.iter().zip(ranges).map(|((kind, label), range)| {
             let words = (!label.text.is_empty()).then(|| mask(&label.text));
             kind.span(range.start - start..range.end - start).label(words)
@@ -86,13 +99,28 @@ impl<'a> Part<'a> {
     }
 }
 
-/// How far before a snippet the opening line of a private key is looked for.
-const KEY: usize = 8 * 1024;
+/// How far around a snippet secrets are looked for that began above it or end below it.
+const AROUND: usize = 8 * 1024;
 
-/// The lines with their secrets masked, also where a private key began above them.
+/// The lines with their secrets masked, also those of which only a part stands in them.
 fn shown(text: &str, lines: Range<usize>) -> String {
-    let before =
-        (lines.start.saturating_sub(KEY)..=lines.start).find(|at| text.is_char_boundary(*at)).unwrap_or(lines.start);
-    let masked = mask(&text[before..lines.end]);
-    masked[lines.start - before..].to_owned()
+    let border = |at: &usize| text.is_char_boundary(*at);
+    let before = (lines.start.saturating_sub(AROUND)..=lines.start).find(border).unwrap_or(lines.start);
+    let after = (lines.end..=(lines.end + AROUND).min(text.len())).rev().find(border).unwrap_or(lines.end);
+    let masked = mask(&text[before..after]);
+    // What cannot be seen is shown as what it is, in as many bytes.
+    masked[lines.start - before..lines.end - before]
+        .replace(['\u{feff}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}'], "\u{fffd}")
+}
+
+/// A file may have any name; what would steer a terminal is shown as an escape.
+fn visible(path: &str) -> Cow<'_, str> {
+    if !path.contains(char::is_control) {
+        return Cow::Borrowed(path);
+    }
+    let mut shown = String::with_capacity(path.len() + 8);
+    for c in path.chars() {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
 }

@@ -2,29 +2,34 @@
 //!
 //! Refuses: judging whether a secret may be there; a rule does. A finding about a secret must not publish it.
 
+use super::find::secrets_in;
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The least length of base32 after `S` and the kind that is taken for an NKey seed; whole ones have 58 characters.
 const SEED: usize = 20;
 
-/// The same text, of the same length in bytes, with `*` in place of NKey seeds and private keys.
+/// The same text, of the same length in bytes, with `*` in place of secrets: all that are found, and what looks like
+/// the beginning of a seed.
 pub fn mask(text: &str) -> Cow<'_, str> {
-    let mut hidden: Vec<std::ops::Range<usize>> = seeds(text);
+    let mut hidden: Vec<Range<usize>> = secrets_in(text).into_iter().map(|found| found.hidden).collect();
+    hidden.extend(seeds(text));
     hidden.extend(private_keys(text));
-    if hidden.is_empty() {
-        return Cow::Borrowed(text);
+    if hidden.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(hide(text, &hidden)) }
+}
+
+/// The same text, of the same length in bytes and lines, with `*` in these ranges.
+pub(super) fn hide(text: &str, ranges: &[Range<usize>]) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for range in ranges {
+        let hidden = bytes.get_mut(range.clone()).into_iter().flatten();
+        hidden.filter(|byte| !matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b'*');
     }
-    let covered = |at: usize| hidden.iter().any(|range| range.contains(&at));
-    let masked = text.char_indices().flat_map(|(at, c)| {
-        let keep = !covered(at) || c == '\n' || c == '\r';
-        let (c, times) = if keep { (c, 1) } else { ('*', c.len_utf8()) };
-        std::iter::repeat_n(c, times)
-    });
-    Cow::Owned(masked.collect())
+    String::from_utf8(bytes).unwrap_or_else(|_| "*".repeat(text.len()))
 }
 
 /// Runs of base32 that begin as a seed does: `S`, then the kind (github.com/nats-io/nkeys, `doc.go`).
-fn seeds(text: &str) -> Vec<std::ops::Range<usize>> {
+fn seeds(text: &str) -> Vec<Range<usize>> {
     let word = |c: &u8| c.is_ascii_alphanumeric();
     let mut found = vec![];
     let mut at = 0;
@@ -40,7 +45,7 @@ fn seeds(text: &str) -> Vec<std::ops::Range<usize>> {
 }
 
 /// What stands between the lines that open and close a private key.
-fn private_keys(text: &str) -> Vec<std::ops::Range<usize>> {
+fn private_keys(text: &str) -> Vec<Range<usize>> {
     let mut found = vec![];
     for (open, mark) in text.match_indices("PRIVATE KEY-----").chain(text.match_indices("SEED------")) {
         // The closing line has the same words; what follows it is no key.

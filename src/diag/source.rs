@@ -3,6 +3,7 @@
 //! Refuses: reading files, and losing a file that is not text.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// One of the files in `Sources`; ordered as the files were added (the loader adds them in path order).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,18 +59,28 @@ impl std::fmt::Display for Place {
     }
 }
 
+#[derive(Debug)]
+struct Source {
+    path: String,
+    text: String,
+    /// Where its lines begin; looked for once somebody asks.
+    lines: OnceLock<Vec<usize>>,
+}
+
 /// All texts of one run: path (relative to the domain's root, `/` between parts) and content.
 #[derive(Debug, Default)]
 pub struct Sources {
-    files: Vec<(String, String)>,
+    files: Vec<Source>,
     /// Where a file stops being UTF-8.
     damaged: BTreeMap<SourceId, usize>,
+    /// Files that were not read, and why.
+    refused: BTreeMap<SourceId, String>,
 }
 
 impl Sources {
     pub fn add(&mut self, path: impl Into<String>, text: impl Into<String>) -> SourceId {
         let id = SourceId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
-        self.files.push((path.into(), text.into()));
+        self.files.push(Source { path: path.into(), text: text.into(), lines: OnceLock::new() });
         id
     }
 
@@ -86,22 +97,34 @@ impl Sources {
         }
     }
 
+    /// Adds a file that is not looked at: empty, with the reason.
+    pub fn add_refused(&mut self, path: impl Into<String>, why: impl Into<String>) -> SourceId {
+        let id = self.add(path, "");
+        self.refused.insert(id, why.into());
+        id
+    }
+
+    /// Why the file was not read.
+    pub fn refusal(&self, id: SourceId) -> Option<&str> {
+        self.refused.get(&id).map(String::as_str)
+    }
+
     /// The first byte of the file that is not UTF-8.
     pub fn damage(&self, id: SourceId) -> Option<usize> {
         self.damaged.get(&id).copied()
     }
 
     pub fn path(&self, id: SourceId) -> &str {
-        &self.files[id.0 as usize].0
+        &self.files[id.0 as usize].path
     }
 
     pub fn text(&self, id: SourceId) -> &str {
-        &self.files[id.0 as usize].1
+        &self.files[id.0 as usize].text
     }
 
     /// Overwrites a range with `*`, line ends kept and the length unchanged: spans stay right, and the text is gone.
     pub fn mask(&mut self, span: Span) {
-        let text = &mut self.files[span.source.0 as usize].1;
+        let text = &mut self.files[span.source.0 as usize].text;
         let hidden: String = text[span.range()].bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
         text.replace_range(span.range(), &hidden);
     }
@@ -131,8 +154,9 @@ impl Sources {
 
     /// The number of the line that holds the byte, from 1.
     pub fn line(&self, id: SourceId, at: usize) -> usize {
-        let text = self.text(id).as_bytes();
-        text[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+        let Source { text, lines, .. } = &self.files[id.0 as usize];
+        let lines = lines.get_or_init(|| text.match_indices('\n').map(|(newline, _)| newline + 1).collect());
+        lines.partition_point(|start| *start <= at.min(text.len())) + 1
     }
 
     pub fn place(&self, span: Span) -> Place {

@@ -1,7 +1,7 @@
 //! The files of a domain, from the disk: its root, its texts in path order, and the standard modules.
 //!
-//! Refuses: judging what it reads (a file that is not text, or that nothing reads, is `declare`'s to report),
-//! and following a link that leads back to where it came from.
+//! Refuses: judging what it reads (a file that is not text, or that nothing reads, is `declare`'s to report), reading
+//! what is no file, is too large or lies outside the tree, and following a link that leads back to where it came from.
 
 use crate::declare::{Expected, STANDARD, expected};
 use crate::diag::Sources;
@@ -9,7 +9,13 @@ use anyhow::{Context as _, Result};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+/// No declaration that a person wrote is larger.
+const LARGEST: u64 = 16 << 20;
+/// Event sets are written by programs; places in a file are counted in 32 bits.
+const LARGEST_EVENTS: u64 = 2 << 30;
 
 /// The standard modules, as (path, text).
 const MODULES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/modules.rs"));
@@ -24,22 +30,28 @@ pub fn root(from: &Path) -> Option<PathBuf> {
 
 /// Everything that the domain's root holds, and the standard modules that it does not shadow.
 pub fn domain(root: &Path) -> Result<Sources> {
-    let mut found = vec![];
-    if root.join("domain.toml").exists() {
-        found.push(Found { path: "domain.toml".to_owned(), expected: Expected::Read });
-    }
-    for folder in FOLDERS {
-        let directory = root.join(folder);
-        if directory.is_dir() {
-            walk(&directory, folder, &mut vec![], &mut found)?;
+    let real = fs::canonicalize(root).with_context(|| format!("cannot read {}", root.display()))?;
+    let mut walk = Walk { root: &real, above: vec![], found: vec![] };
+    for name in FOLDERS.into_iter().chain(["domain.toml"]) {
+        let place = real.join(name);
+        match fs::symlink_metadata(&place) {
+            Ok(at) if at.is_file() == (name == "domain.toml") || at.is_symlink() => {
+                walk.entry(&place, name.to_owned(), at.file_type())?;
+            }
+            // A fifo of that name is no folder, and without any there is none.
+            _ => {}
         }
     }
+    let mut found = walk.found;
     found.sort_by(|a, b| a.path.cmp(&b.path));
-    let read: Vec<Result<Vec<u8>>> = found.par_iter().with_min_len(32).map(|found| content(root, found)).collect();
+    let read: Vec<Result<Content>> = found.par_iter().with_min_len(32).map(|found| content(&real, found)).collect();
     let mut sources = Sources::default();
     standard(&found, &mut sources);
-    for (found, bytes) in found.into_iter().zip(read) {
-        sources.add_bytes(found.path, bytes?);
+    for (found, content) in found.into_iter().zip(read) {
+        match content? {
+            Content::Bytes(bytes) => drop(sources.add_bytes(found.path, bytes)),
+            Content::Refused(why) => drop(sources.add_refused(found.path, why)),
+        }
     }
     Ok(sources)
 }
@@ -47,13 +59,31 @@ pub fn domain(root: &Path) -> Result<Sources> {
 struct Found {
     path: String,
     expected: Expected,
+    /// Why it is not looked at.
+    refused: Option<String>,
 }
 
-fn content(root: &Path, found: &Found) -> Result<Vec<u8>> {
-    match found.expected {
-        Expected::Read => fs::read(root.join(&found.path)).with_context(|| format!("cannot read {}", found.path)),
-        Expected::Ignored | Expected::Unexpected => Ok(vec![]),
+enum Content {
+    Bytes(Vec<u8>),
+    Refused(String),
+}
+
+fn content(root: &Path, found: &Found) -> Result<Content> {
+    if let Some(why) = &found.refused {
+        return Ok(Content::Refused(why.clone()));
     }
+    if found.expected != Expected::Read {
+        return Ok(Content::Bytes(vec![]));
+    }
+    let largest = if found.path.ends_with(".jsonl") { LARGEST_EVENTS } else { LARGEST };
+    let say = || format!("cannot read {}", found.path);
+    let file = fs::File::open(root.join(&found.path)).with_context(say)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(file.metadata().with_context(say)?.len().min(largest))?);
+    file.take(largest + 1).read_to_end(&mut bytes).with_context(say)?;
+    if bytes.len() as u64 > largest {
+        return Ok(Content::Refused(format!("is larger than {} MiB", largest >> 20)));
+    }
+    Ok(Content::Bytes(bytes))
 }
 
 /// The standard modules come first, except those of which the root has its own (or, in our repository, the very same).
@@ -68,48 +98,73 @@ fn standard(found: &[Found], sources: &mut Sources) {
     }
 }
 
-/// Collects the files below `directory`; `above` holds the real paths of the linked directories that led here.
-fn walk(directory: &Path, path: &str, above: &mut Vec<PathBuf>, found: &mut Vec<Found>) -> Result<()> {
-    let entries = fs::read_dir(directory).with_context(|| format!("cannot list {path}"))?;
-    for entry in entries {
-        let entry = entry.with_context(|| format!("cannot list {path}"))?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with('.') {
-            continue;
-        }
-        let path = format!("{path}/{name}");
-        let mut kind = entry.file_type().with_context(|| format!("cannot read {path}"))?;
-        let linked = kind.is_symlink();
-        if linked {
-            kind = fs::metadata(entry.path()).with_context(|| format!("{path} links to nothing"))?.file_type();
-        }
-        if kind.is_dir() {
-            folder(&entry.path(), &path, above, found)?;
-        } else {
-            match expected(&path) {
-                Expected::Ignored => {}
-                expected => found.push(Found { path, expected }),
-            }
-        }
-    }
-    Ok(())
+/// Collects what lies below the root.
+struct Walk<'r> {
+    /// The real path of the domain's root.
+    root: &'r Path,
+    /// The real paths of the directories that led here.
+    above: Vec<PathBuf>,
+    found: Vec<Found>,
 }
 
-fn folder(directory: &Path, path: &str, above: &mut Vec<PathBuf>, found: &mut Vec<Found>) -> Result<()> {
-    // Test cases of a module hold domains of their own.
-    if path.starts_with("modules/") && (path.ends_with("/cases") || path.ends_with("/tests")) {
-        return Ok(());
+impl Walk<'_> {
+    fn directory(&mut self, directory: &Path, path: &str) -> Result<()> {
+        let entries = fs::read_dir(directory).with_context(|| format!("cannot list {path}"))?;
+        for entry in entries {
+            let entry = entry.with_context(|| format!("cannot list {path}"))?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if !name.starts_with('.') {
+                let path = format!("{path}/{name}");
+                let kind = entry.file_type().with_context(|| format!("cannot read {path}"))?;
+                self.entry(&entry.path(), path, kind)?;
+            }
+        }
+        Ok(())
     }
-    let real = fs::canonicalize(directory).with_context(|| format!("cannot read {path}"))?;
-    if above.contains(&real) {
-        anyhow::bail!("{path} is a link that leads back to a directory above it");
+
+    /// `kind` is the entry's own: only links are asked where they lead.
+    fn entry(&mut self, place: &Path, path: String, mut kind: fs::FileType) -> Result<()> {
+        if kind.is_symlink() {
+            kind = fs::metadata(place).with_context(|| format!("{path} links to nothing"))?.file_type();
+            let real = fs::canonicalize(place).with_context(|| format!("cannot read {path}"))?;
+            if !real.starts_with(self.root) && expected(&path) != Expected::Ignored {
+                self.refuse(path, OUTSIDE);
+                return Ok(());
+            }
+        }
+        if kind.is_dir() {
+            return self.folder(place, &path);
+        }
+        match expected(&path) {
+            Expected::Ignored => {}
+            _ if !kind.is_file() => self.refuse(path, "is no regular file"),
+            expected => self.found.push(Found { path, expected, refused: None }),
+        }
+        Ok(())
     }
-    above.push(real);
-    walk(directory, path, above, found)?;
-    above.pop();
-    Ok(())
+
+    fn folder(&mut self, place: &Path, path: &str) -> Result<()> {
+        // Test cases of a module hold domains of their own.
+        if path.starts_with("modules/") && (path.ends_with("/cases") || path.ends_with("/tests")) {
+            return Ok(());
+        }
+        let real = fs::canonicalize(place).with_context(|| format!("cannot read {path}"))?;
+        if self.above.contains(&real) {
+            anyhow::bail!("{path} is a link that leads back to a directory above it");
+        }
+        self.above.push(real);
+        self.directory(place, path)?;
+        self.above.pop();
+        Ok(())
+    }
+
+    fn refuse(&mut self, path: String, why: &str) {
+        self.found.push(Found { path, expected: Expected::Unexpected, refused: Some(why.to_owned()) });
+    }
 }
+
+const OUTSIDE: &str = "is a link that leads out of the domain's directory";
 
 #[cfg(test)]
 mod tests;

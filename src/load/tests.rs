@@ -58,3 +58,39 @@ fn the_root_is_found_from_below() {
     write(at.path(), "machines/a.toml", b"");
     assert_eq!(root(&at.path().join("machines")).unwrap(), at.path());
 }
+
+#[test]
+fn what_is_no_file_of_the_tree_is_not_read() {
+    let at = tempfile::tempdir().unwrap();
+    let root = at.path().join("domain");
+    write(at.path(), "shadow", b"root:secret");
+    write(at.path(), "elsewhere/x.toml", b"secret = 1");
+    write(&root, "domain.toml", b"");
+    write(&root, "machines/real.toml", b"text");
+    fs::create_dir_all(root.join("people")).unwrap();
+    let link = std::os::unix::fs::symlink::<std::path::PathBuf, std::path::PathBuf>;
+    link(at.path().join("shadow"), root.join("people/s.toml")).unwrap();
+    link("/dev/zero".into(), root.join("machines/zero.toml")).unwrap();
+    link(root.join("machines/real.toml"), root.join("machines/inside.toml")).unwrap();
+    link(at.path().join("elsewhere"), root.join("machines/elsewhere")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(root.join("machines/f.toml")).unwrap();
+    write(&root, "machines/large.toml", &vec![b'#'; (LARGEST + 1) as usize]);
+    let sources = domain(&root).unwrap();
+    let seen: Vec<(&str, &str)> = (sources.ids())
+        .filter(|id| !sources.path(*id).starts_with(STANDARD))
+        .map(|id| (sources.path(id), sources.refusal(id).unwrap_or_else(|| sources.text(id))))
+        .collect();
+    let wanted = [
+        ("domain.toml", ""),
+        ("machines/elsewhere", OUTSIDE),
+        ("machines/f.toml", "is no regular file"),
+        ("machines/inside.toml", "text"),
+        ("machines/large.toml", "is larger than 16 MiB"),
+        ("machines/real.toml", "text"),
+        ("machines/zero.toml", OUTSIDE),
+        ("people/s.toml", OUTSIDE),
+    ];
+    assert_eq!(seen, wanted);
+    let report = crate::declare::all(&sources).report;
+    assert_eq!(report.diagnostics.iter().filter(|found| found.code == crate::diag::Code(10)).count(), 5);
+}

@@ -29,7 +29,10 @@ pub(super) fn step(view: &View<'_>, seed: &Seed) -> Option<Step> {
         ),
         StoredSeed::Prefix(from) if from > to => refuse(
             format!("{from} events of `{}` are stored and the file has {to}: event sets are append-only", seed.set),
-            format!("restore the last {} lines of events/{}.jsonl", from - to, seed.set),
+            match from - to {
+                1 => format!("restore the last line of events/{}.jsonl", seed.set),
+                more => format!("restore the last {more} lines of events/{}.jsonl", seed.set),
+            },
         ),
         StoredSeed::Prefix(from) if from == to => None,
         StoredSeed::Prefix(from) => {

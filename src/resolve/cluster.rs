@@ -2,8 +2,8 @@
 //!
 //! Refuses: options of machines; what lives on the cluster lives on no single one.
 
+use super::budget;
 use super::evaluate::{Evaluation, Out};
-use super::expr;
 use super::layers::{Ground, Layer, Layers, lay};
 use super::machine::{collect_places, domain_facts, typed};
 use super::model::{self, Origins};
@@ -24,7 +24,7 @@ pub fn evaluation<'e, 'a>(
     (domain, cluster): (&Domain, &Cluster),
     ground: Ground<'a>,
     layers: &'e Layers<'a>,
-    interpreter: &'e cel::Context<'static, 'static>,
+    interpreter: &'e budget::Interpreter,
 ) -> Evaluation<'e, 'a> {
     let mut evaluation = Evaluation::new(ground, layers, interpreter, cluster.name.span);
     evaluation.facts = domain_facts(domain);
@@ -34,7 +34,7 @@ pub fn evaluation<'e, 'a>(
 pub fn resolve(cluster: &Cluster, domain: &Domain, ground: Ground, report: &mut Report) -> Option<model::Cluster> {
     let mut own = Report::default();
     let layers = layers(cluster, ground, &mut own);
-    let interpreter = expr::interpreter();
+    let interpreter = budget::interpreter();
     let mut evaluation = evaluation((domain, cluster), ground, &layers, &interpreter);
     let out = evaluation.all();
     let mut places = BTreeMap::new();

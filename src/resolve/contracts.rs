@@ -48,11 +48,12 @@ struct Linker<'a> {
 }
 
 /// Links all contracts; what is at fault is linked as far as it goes, so that events and rules can be judged in the same run.
-/// `running` names, for each contract, the machines on which a service with it really runs.
+/// `running` names, for each contract, the machines on which a service with it really runs; `None` where that is not known.
+/// What a broken contract would say is not missing.
 pub fn link(
     declared: &Declared,
     grammar: &Grammar,
-    running: &BTreeMap<ServiceName, Vec<MachineName>>,
+    running: Option<&BTreeMap<ServiceName, Vec<MachineName>>>,
 ) -> Checked<Linked> {
     let mut report = Report::default();
     let linker = Linker::gather(declared, grammar, &mut report);
@@ -63,7 +64,9 @@ pub fn link(
         linker.judge_outcomes(definition, &mut report);
         messages.insert((*name).clone(), linker.message(name, definition, &schemas, &mut report));
     }
-    linker.judge_traffic(running, &mut report);
+    if let Some(running) = running {
+        linker.judge_traffic(running, &mut report);
+    }
     let services = declared.contracts.iter().map(|(name, contract)| (name.clone(), service(contract))).collect();
     Checked::new(Some((messages, services)), report)
 }
@@ -131,6 +134,9 @@ impl<'a> Linker<'a> {
         if self.definitions.contains_key(&name.value) {
             return true;
         }
+        if self.declared.is_broken("contracts/") {
+            return false;
+        }
         let text = format!("no contract defines the message `{}`", name.value);
         let finding = Diagnostic::error(NOT_DEFINED, name.span, text);
         let near = nearest(name.value.as_str(), self.definitions.keys().map(|name| name.as_str()));
@@ -160,7 +166,8 @@ impl<'a> Linker<'a> {
         };
         let is_an_end = ends.senders.contains_key(definer) || ends.receivers.contains_key(definer);
         let external = self.external.contains(name) && is_an_end;
-        if !owners.contains_key(definer) && !external {
+        let broken = self.declared.is_broken("contracts/");
+        if !owners.contains_key(definer) && !external && !broken {
             let text = format!("`{definer}` defines `{name}` but does not {} it", key.trim_end_matches('s'));
             let finding = Diagnostic::error(DEFINED_BY_A_STRANGER, definition.message.name.span, text);
             report.push(match owners.first_key_value() {
@@ -211,7 +218,9 @@ impl<'a> Linker<'a> {
                 let text = format!("the outcome `{}` is not an event", outcome.value);
                 let finding = refuse(text, "an outcome is an event (`kind = \"evt\"`) that says how the command ended");
                 report.push(finding.also(event.message.kind.span, "its kind is given here"));
-            } else if !self.ends(&outcome.value).senders.contains_key(&definition.contract.service) {
+            } else if !self.ends(&outcome.value).senders.contains_key(&definition.contract.service)
+                && !self.declared.is_broken("contracts/")
+            {
                 let service = &definition.contract.service;
                 let text = format!(
                     "`{service}` receives `{}` but does not send its outcome `{}`",
@@ -274,6 +283,9 @@ impl<'a> Linker<'a> {
         report: &mut Report,
     ) -> Option<serde_json::Value> {
         let Some(whole) = schemas.whole(&path.value) else {
+            if self.declared.broken.contains(&format!("contracts/{}", path.value)) {
+                return None;
+            }
             let finding =
                 Diagnostic::error(NO_SUCH_SCHEMA, path.span, format!("there is no `contracts/{}`", path.value));
             report.push(match nearest(&path.value, schemas.paths()) {

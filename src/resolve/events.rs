@@ -46,6 +46,8 @@ pub fn compile(
         for event in events {
             match event {
                 Ok(event) => good.push(event),
+                // A broken contract may define the event.
+                Err(fault) if fault.code == UNKNOWN_TYPE && declared.is_broken("contracts/") => {}
                 Err(fault) => faults.push(*fault),
             }
         }
@@ -79,7 +81,12 @@ fn absorb(mut faults: Vec<Diagnostic>, report: &mut Report) {
     if hidden > 0
         && let Some(last) = faults.pop()
     {
-        faults.push(last.help(format!("{hidden} more lines of this file are at fault")));
+        let more = if hidden == 1 {
+            "one more line of this file is at fault".to_owned()
+        } else {
+            format!("{hidden} more lines of this file are at fault")
+        };
+        faults.push(last.help(more));
     }
     report.diagnostics.extend(faults);
 }

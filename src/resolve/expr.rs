@@ -2,6 +2,7 @@
 //!
 //! Refuses: references that are computed. `streams.orders.copies` can be followed before anything runs; `streams[name]` cannot.
 
+use super::budget::{self, Interpreter};
 use super::val::Val;
 use crate::name::{ByteSize, Duration, Fault};
 use cel::common::ast::{Expr as Ast, IdedExpr, LiteralValue, operators};
@@ -26,6 +27,7 @@ pub enum Part {
 pub struct Expr {
     ast: IdedExpr,
     pub slots: Vec<Slot>,
+    operators: u64,
 }
 
 /// A reference in an expression.
@@ -160,8 +162,14 @@ fn expression(source: &str, offset: usize) -> Result<Expr, ExprFault> {
     let all = offset..offset + source.len();
     if source.trim().is_empty() {
         let at = offset.saturating_sub(2)..all.end;
-        return Err(ExprFault { at, message: "an expression is expected here".into(), help: None });
+        let help = Some("write one, such as `${machine.name}`, or `$${` for a literal `${`".into());
+        return Err(ExprFault { at, message: "an expression is expected here".into(), help });
     }
+    let operators = budget::operators_of(source).map_err(|(at, message)| ExprFault {
+        at: offset + at.start..offset + at.end,
+        message: format!("this is too much for one expression: {message}"),
+        help: Some("give parts of it to options of their own, and read these".into()),
+    })?;
     let program = cel::Program::compile(source).map_err(|errors| syntax(&errors, source, offset))?;
     let info = program.source_info();
     let mut walk =
@@ -169,16 +177,19 @@ fn expression(source: &str, offset: usize) -> Result<Expr, ExprFault> {
     let ast = walk.rewrite(program.expression());
     match walk.fault {
         Some(fault) => Err(fault),
-        None => Ok(Expr { ast, slots: walk.slots }),
+        None => Ok(Expr { ast, slots: walk.slots, operators }),
     }
 }
+
+/// The way out of a syntax error.
+const HOW: &str = "write a CEL expression, such as `${machine.name + '.local'}`, or `$${` for a literal `${`";
 
 fn syntax(errors: &cel::ParseErrors, source: &str, offset: usize) -> ExprFault {
     let Some(first) = errors.errors.first() else {
         return ExprFault {
             at: offset..offset + source.len(),
             message: "this is not an expression".into(),
-            help: None,
+            help: Some(HOW.into()),
         };
     };
     let column = usize::try_from(first.pos.1).unwrap_or(1).saturating_sub(1);
@@ -193,7 +204,7 @@ fn syntax(errors: &cel::ParseErrors, source: &str, offset: usize) -> ExprFault {
     ExprFault {
         at: offset + start..offset + end,
         message: format!("this expression does not parse: {}", lower_first(&message)),
-        help: None,
+        help: Some(HOW.into()),
     }
 }
 
@@ -288,6 +299,7 @@ impl Walk<'_> {
         it.loop_step = self.rewrite(&it.loop_step);
         it.result = self.rewrite(&it.result);
         self.locals.truncate(outer);
+        budget::count_rounds(&mut it);
         Ast::Comprehension(Box::new(it))
     }
 
@@ -349,7 +361,8 @@ impl Walk<'_> {
         let at = (self.place)(id).map_or(0..self.source.len(), |(start, end)| start as usize..(end as usize + 1));
         let at = at.start.min(self.source.len())..at.end.min(self.source.len());
         let at = self.offset + at.start..self.offset + at.end;
-        self.fault.get_or_insert(ExprFault { at, message: message.to_owned(), help: None });
+        let help = Some("see `leafwright explain LW0207` for what an expression may hold".to_owned());
+        self.fault.get_or_insert(ExprFault { at, message: message.to_owned(), help });
     }
 }
 
@@ -378,15 +391,6 @@ fn path(expr: &IdedExpr) -> Option<(Vec<Box<str>>, u64)> {
     }
 }
 
-/// The interpreter's functions and operators, built once and shared by all evaluations of a thread.
-pub fn interpreter() -> cel::Context<'static, 'static> {
-    let mut context = cel::Context::default();
-    // The library declares neither; a name that it did declare one day would be refused, and the library's meaning kept.
-    let _ = context.add_function("min", |a: i64, b: i64| a.min(b));
-    let _ = context.add_function("max", |a: i64, b: i64| a.max(b));
-    context
-}
-
 impl Expr {
     /// Is it nothing but a reference? Then its value is the referenced one, with its type.
     pub fn is_reference(&self) -> bool {
@@ -394,8 +398,9 @@ impl Expr {
     }
 
     /// Evaluates with the values of the slots, in their order.
-    pub fn evaluate(&self, interpreter: &cel::Context, slots: Vec<Val>) -> Result<Val, String> {
-        let mut scope = interpreter.new_inner_scope();
+    pub fn evaluate(&self, interpreter: &Interpreter, slots: Vec<Val>) -> Result<Val, String> {
+        interpreter.begin(self.operators, &slots)?;
+        let mut scope = interpreter.context.new_inner_scope();
         for (at, (slot, value)) in self.slots.iter().zip(slots).enumerate() {
             let value = match (slot.want, value) {
                 (Want::Elements, Val::Map(entries)) => {
@@ -405,10 +410,29 @@ impl Expr {
             };
             scope.add_variable_from_value(name(at), to_cel(&value));
         }
-        match Cel::resolve(&self.ast, &scope) {
-            Ok(value) => from_cel(&value),
-            Err(error) => Err(failure(&error)),
+        let result = Cel::resolve(&self.ast, &scope);
+        if interpreter.is_spent() {
+            return Err(budget::TOO_MUCH.into());
         }
+        let value = from_cel(&result.map_err(|error| failure(&error))?)?;
+        if budget::weight(&value) > budget::RESULT as u64 {
+            return Err(TOO_LARGE.into());
+        }
+        Ok(value)
+    }
+}
+
+/// What is said of an expression that gives more than it may.
+pub const TOO_LARGE: &str = "it gives more than 256 KiB";
+
+/// The way out of a failed evaluation.
+pub fn way_out(message: &str) -> &'static str {
+    match message {
+        budget::TOO_MUCH => "walk over fewer elements, or put fewer macros into each other",
+        TOO_LARGE => "let it give less, or write the text as it is",
+        "it divides by zero" => "ask first: `${a == 0 ? 0 : 100 / a}`",
+        "the list has no such element" => "ask first: `${size(list) > 0 ? list[0] : 'none'}`",
+        _ => "see `leafwright explain LW0211`, and `leafwright explain MACHINE OPTION` for the values that it reads",
     }
 }
 

@@ -281,6 +281,10 @@ fn spell(word: Word, text: &str, declared: &Declared) -> Result<Val, Fault> {
         Word::Bucket => name::BucketName::parse(text).and_then(|_| ok()),
         Word::Service => name::ServiceName::parse(text).and_then(|_| ok()),
         Word::NKey => name::NKeyPublic::parse(text).and_then(|_| ok()),
+        // What a broken file would define is not unknown.
+        Word::Machine if declared.broken.contains(&format!("machines/{text}.toml")) => ok(),
+        Word::Person if declared.broken.contains(&format!("people/{text}.toml")) => ok(),
+        Word::Zone if declared.broken.contains("domain.toml") => ok(),
         Word::Machine => declared_name("machine", text, declared.machines.keys().map(name::MachineName::as_str)),
         Word::Person => declared_name("person", text, declared.people.keys().map(name::PersonName::as_str)),
         Word::Zone => {

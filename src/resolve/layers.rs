@@ -298,7 +298,7 @@ fn checked(
     };
     let mut sound = true;
     for slot in template.slots() {
-        if let Some(error) = unknown_reference(slot, inside(span, text, &slot.at), place, ground.schema) {
+        if let Some(error) = unknown_reference(slot, inside(span, text, &slot.at), place, ground) {
             report.push(error);
             sound = false;
         }
@@ -306,7 +306,12 @@ fn checked(
     sound.then_some(template)
 }
 
-fn unknown_reference(slot: &Slot, span: Span, place: Place, schema: &Schema) -> Option<Diagnostic> {
+fn unknown_reference(
+    slot: &Slot,
+    span: Span,
+    place: Place,
+    Ground { schema, declared, .. }: Ground,
+) -> Option<Diagnostic> {
     let path = slot.keys.join(".");
     let fact =
         FACTS.iter().any(|fact| *fact == path || fact.strip_prefix(&path).is_some_and(|rest| rest.starts_with('.')));
@@ -314,6 +319,9 @@ fn unknown_reference(slot: &Slot, span: Span, place: Place, schema: &Schema) -> 
         return None;
     }
     let (depth, names) = schema.find(&slot.keys).err()?;
+    if declared.is_broken("modules/") {
+        return None;
+    }
     let error = Diagnostic::error(
         codes::UNKNOWN_REFERENCE,
         span,
@@ -407,6 +415,8 @@ impl<'l, 'a> Lay<'l, 'a> {
         let shared = matches!(self.rank.layer, Layer::Domain | Layer::Zone | Layer::Hardware);
         match self.ground.declarer(&self.path) {
             Some(_) if shared => {}
+            // An option of a broken module may be one.
+            _ if self.ground.declared.is_broken("modules/") => {}
             Some(module) => self.report.push(
                 Diagnostic::error(
                     codes::UNKNOWN_OPTION,

@@ -2,6 +2,7 @@
 //!
 //! Refuses: doing for each machine what is the same for all of them.
 
+use super::budget::Interpreter;
 use super::codes;
 use super::evaluate::{Evaluation, Out};
 use super::layers::{Ground, Layer, Layers, Node, PlacedCheck, What, check_defaults, lay, lay_table, push};
@@ -143,7 +144,7 @@ pub fn domain_facts(domain: &Domain) -> Vec<(&'static str, Val)> {
 pub fn evaluation<'e, 'a>(
     subject: &Subject<'a, '_>,
     layers: &'e Layers<'a>,
-    interpreter: &'e cel::Context<'static, 'static>,
+    interpreter: &'e Interpreter,
 ) -> Evaluation<'e, 'a> {
     let mut evaluation = Evaluation::new(subject.base.ground, layers, interpreter, subject.origin());
     evaluation.facts = subject.facts();
@@ -152,7 +153,7 @@ pub fn evaluation<'e, 'a>(
 }
 
 /// Works out once what all machines of the base have in common; any of them serves as the example.
-pub fn share(subject: &Subject, interpreter: &cel::Context<'static, 'static>) -> Shared {
+pub fn share(subject: &Subject, interpreter: &Interpreter) -> Shared {
     let layers = &subject.base.layers;
     let mut evaluation = evaluation(subject, layers, interpreter);
     evaluation.recorder = Some(Recorder::default());
@@ -176,7 +177,7 @@ pub fn share(subject: &Subject, interpreter: &cel::Context<'static, 'static>) ->
 pub fn resolve(
     subject: &Subject,
     shared: &Shared,
-    interpreter: &cel::Context<'static, 'static>,
+    interpreter: &Interpreter,
     report: &mut Report,
 ) -> Option<model::Machine> {
     let mut own = Report::default();

@@ -12,6 +12,7 @@ pub mod rules;
 pub mod types;
 pub mod val;
 
+mod budget;
 mod cluster;
 mod codes;
 mod core;
@@ -51,7 +52,7 @@ pub fn domain(declared: &Declared) -> Checked<Domain> {
     let mut report = once(report.sorted());
     if resolved.as_ref().is_none_or(|resolved| resolved.machines.len() < declared.machines.len())
         && !report.has_errors()
-        && declared.unread.is_empty()
+        && declared.broken.is_empty()
     {
         // Nobody may be left out silently, not even by a fault of ours.
         report.push(Diagnostic::error(
@@ -76,13 +77,19 @@ fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> 
     let machines = plans.machines(report);
     let cluster = plans.cluster(report);
     let grammar = taken(Grammar::of(domain), report);
+    let unread = declared.unread.iter().any(|path| path.starts_with("machines/"));
+    let resolved = machines.len() == declared.machines.len() && !unread;
+    let complete = resolved && cluster.is_some() != domain.clusters.is_empty();
+    let running = (complete && RUNNING.iter().all(|path| !declared.is_broken(path))).then(|| running(&machines));
     let linked =
-        grammar.as_ref().and_then(|grammar| taken(contracts::link(declared, grammar, &running(&machines)), report));
+        grammar.as_ref().and_then(|grammar| taken(contracts::link(declared, grammar, running.as_ref()), report));
+    // Without a grammar there are no messages, and no event could be one.
+    let events = linked.as_ref().and_then(|(messages, _)| taken(events::compile(declared, messages), report));
     let (messages, services) = linked.unwrap_or_default();
-    let events = taken(events::compile(declared, &messages), report).unwrap_or_default();
+    let events = events.unwrap_or_default();
+    report.absorb(rules::event_sets(declared));
     report.absorb(rules::placeholders(declared));
     report.absorb(rules::reported_hardware(declared));
-    let complete = machines.len() == declared.machines.len() && cluster.is_some() != domain.clusters.is_empty();
     let resolved = Domain {
         name: domain.name.value.clone(),
         dns: domain.dns.value.clone(),
@@ -98,14 +105,19 @@ fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> 
         spaces: grammar?.spaces(),
         origin: domain.name.span,
     };
-    // With a machine missing, the rules would find what is not wrong.
-    if complete {
+    // With a machine or half a domain missing, the rules would find what is not wrong.
+    if complete && RULED.iter().all(|path| !declared.is_broken(path)) {
         report.absorb(rules::all(&resolved));
     } else {
         report.rules_wait = true;
     }
     Some(resolved)
 }
+
+/// What says which services run, and what they say.
+const RUNNING: [&str; 5] = ["contracts/", "domain.toml", "hardware/", "machines/", "modules/"];
+/// What the rules of the whole are about.
+const RULED: [&str; 2] = ["contracts/", "domain.toml"];
 
 /// The account as declared, or the domain's name in upper case.
 fn account(domain: &declare::Domain) -> AccountName {
@@ -279,11 +291,11 @@ impl<'a> Plans<'a> {
             subjects.iter().map(|(subject, key)| (key, subject)).collect();
         let shared = examples
             .into_par_iter()
-            .map_init(expr::interpreter, |interpreter, (key, subject)| (key, machine::share(subject, interpreter)));
+            .map_init(budget::interpreter, |interpreter, (key, subject)| (key, machine::share(subject, interpreter)));
         let shared: BTreeMap<&BaseKey<'_>, shared::Shared> = shared.collect();
         let resolved: Vec<(Option<Arc<Machine>>, Report)> = subjects
             .par_iter()
-            .map_init(expr::interpreter, |interpreter, (subject, key)| {
+            .map_init(budget::interpreter, |interpreter, (subject, key)| {
                 let mut report = Report::default();
                 let resolved = machine::resolve(subject, &shared[key], interpreter, &mut report).map(Arc::new);
                 (resolved, report)

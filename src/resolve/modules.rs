@@ -42,7 +42,7 @@ impl Visit<'_, '_> {
             return;
         }
         let Some(module) = self.declared.modules.get(&name.value) else {
-            if !self.declared.unread.contains(&format!("modules/{}/module.toml", name.value)) {
+            if !self.declared.broken.contains(&format!("modules/{}/module.toml", name.value)) {
                 self.report.push(unknown(name, self.declared));
             }
             return;

@@ -22,16 +22,16 @@ pub fn follow<'a>(
     declared: &'a Declared,
     report: &mut Report,
 ) -> Option<Followed<'a>> {
-    let unread = &declared.unread;
+    let broken = &declared.broken;
     let hardware = match machine.hardware.value.as_str() {
         DETECTED => detected(machine, declared, report),
-        _ => find("hardware profile", &machine.hardware, &declared.hardware, (unread, report)),
+        _ => find("hardware profile", &machine.hardware, &declared.hardware, (broken, report)),
     };
-    let person = find("person", &machine.person, &declared.people, (unread, report));
-    let zone = zone(machine, domain, unread, report);
+    let person = find("person", &machine.person, &declared.people, (broken, report));
+    let zone = zone(machine, domain, broken, report);
     let before = report.diagnostics.len();
     for set in &machine.events {
-        find("event set", set, &declared.events, (unread, report));
+        find("event set", set, &declared.events, (broken, report));
     }
     let events = report.diagnostics.len() == before;
     Some(Followed { hardware: hardware?, person: person?, zone: zone? }).filter(|_| events)
@@ -52,7 +52,7 @@ fn detected<'a>(machine: &declare::Machine, declared: &'a Declared, report: &mut
             );
             None
         }
-        None if declared.unread.contains(&path) => None,
+        None if declared.broken.contains(&path) => None,
         None => {
             let says = format!("nothing was detected on `{}` yet: there is no `{path}`", machine.name);
             let help = format!("on the machine, run `leafwright hardware detect --out {path}`, or name a profile");
@@ -65,12 +65,13 @@ fn detected<'a>(machine: &declare::Machine, declared: &'a Declared, report: &mut
 fn zone<'a>(
     machine: &declare::Machine,
     domain: &'a Domain,
-    unread: &BTreeSet<String>,
+    broken: &BTreeSet<String>,
     report: &mut Report,
 ) -> Option<&'a declare::Zone> {
     match (machine.zone.as_ref().or(domain.zone.as_ref()), domain.zones.len()) {
-        (Some(zone), _) => find("zone", zone, &domain.zones, (unread, report)),
+        (Some(zone), _) => find("zone", zone, &domain.zones, (broken, report)),
         (None, 1) => domain.zones.values().next(),
+        (None, _) if broken.contains("domain.toml") => None,
         (None, _) => {
             let names: Vec<&str> = domain.zones.keys().map(ZoneName::as_str).collect();
             let example = names.first().copied().unwrap_or("home");
@@ -93,10 +94,14 @@ pub fn find<'m, N: Ord + std::borrow::Borrow<str>, T>(
     what: &str,
     name: &Spanned<N>,
     known: &'m BTreeMap<N, T>,
-    (unread, report): (&BTreeSet<String>, &mut Report),
+    (broken, report): (&BTreeSet<String>, &mut Report),
 ) -> Option<&'m T> {
     let found = known.get::<N>(&name.value);
-    if found.is_none() && !unread.contains(&file(what, name.value.borrow())) {
+    let known_to_be_away = match what {
+        "zone" | "role" => !broken.contains("domain.toml"),
+        _ => !broken.contains(&file(what, name.value.borrow())),
+    };
+    if found.is_none() && known_to_be_away {
         let error =
             Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("there is no {what} `{}`", name.value.borrow()));
         let names: Vec<&str> = known.keys().map(std::borrow::Borrow::borrow).collect();
@@ -121,20 +126,20 @@ fn file(what: &str, name: &str) -> String {
 
 /// References of the domain itself and of people.
 pub fn check(domain: &Domain, declared: &Declared, report: &mut Report) {
-    let unread = &declared.unread;
+    let broken = &declared.broken;
     for set in &domain.events {
-        find("event set", set, &declared.events, (unread, report));
+        find("event set", set, &declared.events, (broken, report));
     }
     if let Some(zone) = &domain.zone {
-        find("zone", zone, &domain.zones, (unread, report));
+        find("zone", zone, &domain.zones, (broken, report));
     }
     for reported in declared.reports.values() {
         let name = Spanned::new(reported.machine.clone(), Span::new(reported.source, 0..0));
-        find("machine", &name, &declared.machines, (unread, report));
+        find("machine", &name, &declared.machines, (broken, report));
     }
     for person in declared.people.values() {
         for role in &person.roles {
-            find("role", role, &domain.roles, (unread, report));
+            find("role", role, &domain.roles, (broken, report));
         }
     }
     for cluster in domain.clusters.values() {
@@ -152,7 +157,7 @@ pub fn check(domain: &Domain, declared: &Declared, report: &mut Report) {
 fn members(cluster: &Cluster, declared: &Declared, report: &mut Report) {
     let mut seen: BTreeMap<&MachineName, Span> = BTreeMap::new();
     for member in &cluster.members {
-        find("machine", member, &declared.machines, (&declared.unread, report));
+        find("machine", member, &declared.machines, (&declared.broken, report));
         if let Some(first) = seen.insert(&member.value, member.span) {
             report.push(
                 Diagnostic::error(codes::CLUSTER_MEMBERS, member.span, format!("`{}` is a member twice", member.value))

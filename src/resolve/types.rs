@@ -92,7 +92,7 @@ pub struct TypeFault {
 
 /// Parses a written type. `record` stands for the record whose fields are declared beside it.
 pub fn parse(text: &str, record: Option<&Arc<Record>>) -> Result<Type, TypeFault> {
-    let mut parser = Parser { text, at: 0, record };
+    let mut parser = Parser { text, at: 0, depth: 0, record };
     let kind = parser.kind()?;
     parser.space();
     if parser.at < text.len() {
@@ -101,9 +101,13 @@ pub fn parse(text: &str, record: Option<&Arc<Record>>) -> Result<Type, TypeFault
     Ok(kind)
 }
 
+/// How deep types may stand in each other.
+const NESTED: usize = 16;
+
 struct Parser<'t> {
     text: &'t str,
     at: usize,
+    depth: usize,
     record: Option<&'t Arc<Record>>,
 }
 
@@ -147,6 +151,18 @@ impl Parser<'_> {
     }
 
     fn kind(&mut self) -> Result<Type, TypeFault> {
+        if self.depth == NESTED {
+            let says = format!("types stand in each other more than {NESTED} deep");
+            let help = Some("use `any`, or a record".to_owned());
+            return Err(TypeFault { help, ..self.fault(self.at..self.text.len(), says) });
+        }
+        self.depth += 1;
+        let kind = self.one_kind();
+        self.depth -= 1;
+        kind
+    }
+
+    fn one_kind(&mut self) -> Result<Type, TypeFault> {
         let range = self.name();
         let text = self.text;
         match &text[range.clone()] {

@@ -5,14 +5,15 @@
 use super::{Cut, Edge, Evaluation, Here, Memo, Out, Spot, Switch, child_of, part_of};
 use crate::declare::Value;
 use crate::diag::{Diagnostic, Report, Span, Spanned};
-use crate::resolve::codes;
-use crate::resolve::expr::{self, Expr, Part, Slot, Template, Want};
+use crate::resolve::expr::{Expr, Part, Slot, Template, Want};
 use crate::resolve::fit::{self, Fit};
 use crate::resolve::layers::{BlockId, Def, Layer, Node, What, push};
+use crate::resolve::rules::{holds_secret, made_secret};
 use crate::resolve::schema::{BUILT_IN, Shape, inside};
 use crate::resolve::shared::is_own;
 use crate::resolve::types::Type;
 use crate::resolve::val::{Val, path_key};
+use crate::resolve::{budget, codes, expr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 impl<'e, 'a> Evaluation<'e, 'a> {
@@ -66,7 +67,20 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         self.template(&template, text, span)
     }
 
+    /// What comes of it is looked at like what was written: a secret may be put together from pieces.
     pub(super) fn template(&mut self, template: &Template, text: &str, span: Span) -> Option<Val> {
+        let value = self.put_together(template, text, span)?;
+        match made_secret(&value, self.blame(span)) {
+            Some(_) if holds_secret(text).is_some() => None,
+            Some(error) => {
+                self.report.push(error);
+                None
+            }
+            None => Some(value),
+        }
+    }
+
+    fn put_together(&mut self, template: &Template, text: &str, span: Span) -> Option<Val> {
         if let [Part::Expr(expr)] = template.parts.as_slice() {
             return self.expr(expr, text, span);
         }
@@ -80,6 +94,10 @@ impl<'e, 'a> Evaluation<'e, 'a> {
                     Val::Duration(duration) => whole.push_str(&duration.to_string()),
                     other => whole.push_str(&other.to_string()),
                 },
+            }
+            if whole.len() > budget::RESULT {
+                self.failed(self.blame(span), expr::TOO_LARGE);
+                return None;
             }
         }
         Some(Val::Text(whole.into()))
@@ -105,15 +123,15 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             Err(message) => {
                 let at = expr.slots.first().map_or(0..text.len(), |slot| slot.at.clone());
                 let span = if text.contains("${") { inside(span, text, &at) } else { span };
-                let span = self.blame(span);
-                self.report.push(Diagnostic::error(
-                    codes::EVALUATION,
-                    span,
-                    format!("this expression fails: {message}"),
-                ));
+                self.failed(self.blame(span), &message);
                 None
             }
         }
+    }
+
+    fn failed(&mut self, span: Span, message: &str) {
+        let error = Diagnostic::error(codes::EVALUATION, span, format!("this expression fails: {message}"));
+        self.report.push(error.help(expr::way_out(message)));
     }
 
     pub(super) fn blame(&self, span: Span) -> Span {

@@ -6,6 +6,7 @@ mod expression;
 mod leaf;
 mod table;
 
+use super::budget::Interpreter;
 use super::codes;
 use super::layers::{Condition, Ground, Layer, Layers, Node, Rank, push};
 use super::schema::{Default, Shape};
@@ -87,7 +88,7 @@ struct Edge {
 pub struct Evaluation<'e, 'a> {
     pub ground: Ground<'a>,
     pub root: &'e Node<'a>,
-    pub interpreter: &'e cel::Context<'static, 'static>,
+    pub interpreter: &'e Interpreter,
     /// `machine.name` and the like.
     pub facts: Vec<(&'static str, Val)>,
     /// What is blamed where nothing was written.
@@ -108,12 +109,7 @@ pub struct Evaluation<'e, 'a> {
 }
 
 impl<'e, 'a> Evaluation<'e, 'a> {
-    pub fn new(
-        ground: Ground<'a>,
-        layers: &'e Layers<'a>,
-        interpreter: &'e cel::Context<'static, 'static>,
-        origin: Span,
-    ) -> Self {
+    pub fn new(ground: Ground<'a>, layers: &'e Layers<'a>, interpreter: &'e Interpreter, origin: Span) -> Self {
         let (root, conditions) = (&layers.root, &layers.conditions);
         let switches = vec![Switch::Unknown; conditions.len()];
         Evaluation {

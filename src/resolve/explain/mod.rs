@@ -11,7 +11,7 @@ use super::machine::{self, Subject};
 use super::schema::{At, BUILT_IN, Decl, Schema, Shape};
 use super::types::Type;
 use super::val::{Val, split_path};
-use super::{BaseKey, HardwareKey, Plans, codes, core, expr, references};
+use super::{BaseKey, HardwareKey, Plans, budget, codes, core, references};
 use crate::declare::{Declared, Domain, Hardware, nearest};
 use crate::diag::{Checked, Diagnostic, Report, Span};
 use crate::name::MachineName;
@@ -138,7 +138,7 @@ fn of_machine(
         base: &base,
     };
     let layers = subject.layers(report);
-    let interpreter = expr::interpreter();
+    let interpreter = budget::interpreter();
     let evaluation = machine::evaluation(&subject, &layers, &interpreter);
     let asked = Asked { of: name, whose: Whose::Machine, hardware: Some(hardware), domain };
     answer(evaluation, &asked, option, report)
@@ -155,7 +155,7 @@ fn of_cluster(
     let plans = Plans::of(declared, domain, None, &mut Report::default());
     let ground = plans.ground(&core::CLUSTER_OPTIONS);
     let layers = cluster::layers(cluster, ground, report);
-    let interpreter = expr::interpreter();
+    let interpreter = budget::interpreter();
     let evaluation = cluster::evaluation((domain, cluster), ground, &layers, &interpreter);
     let asked = Asked { of: name, whose: Whose::Cluster, hardware: None, domain };
     answer(evaluation, &asked, option, report)

@@ -21,9 +21,10 @@ fn check(domain: &Domain, report: &mut Report) {
     if !matches!(count, 1 | 3 | 5) {
         let better = if count > 5 { 5 } else { 3 };
         let says = format!("the cluster `{}` has {count} members", cluster.name);
-        report.push(
-            Diagnostic::error(CODE, place, says).help(format!("name {better} members; every other machine is a leaf")),
-        );
+        report.push(Diagnostic::error(CODE, place, says).help(match count {
+            0 => "name the machines that form it, such as `members = [\"oak\"]`, or remove the cluster".to_owned(),
+            _ => format!("name {better} members; every other machine is a leaf"),
+        }));
     }
     let mut seen = BTreeSet::new();
     for member in cluster.members.iter().filter(|member| !seen.insert(*member)) {

@@ -112,8 +112,11 @@ fn enough(wanted: &Wanted<'_>, report: &mut Report) {
             many => format!("{copies} copies are {many} replicas and {needed} keepers, and {there} are named"),
         };
         report.push(refuse(says).also(wanted.span("keepers"), "the keepers").help(format!(
-            "name {} more leaves in `keepers`; a replica follows every purge, a keeper follows none",
-            needed as usize - there
+            "name {} in `keepers`; a replica follows every purge, a keeper follows none",
+            match needed as usize - there {
+                1 => "one more leaf".to_owned(),
+                more => format!("{more} more leaves"),
+            }
         )));
     }
 }

@@ -6,6 +6,7 @@ use super::holder::Holder;
 use super::rows::{self, Row};
 use super::{Check, Rule};
 use crate::diag::{Code, Diagnostic, Report};
+use crate::name::ByteSize;
 use crate::resolve::model::{Discard, Domain, PersistMode, Retention, Storage, Stream};
 
 const CODE: Code = Code(310);
@@ -54,6 +55,13 @@ pub const ROWS: &[Row<Stream>] = &[
         help: "write `max_bytes = \"1GiB\"`, or what it may hold; it can grow later",
     },
     Row {
+        name: "nothing",
+        field: "max_bytes",
+        wrong: |s| s.immutable && s.max_bytes.is_some_and(|size| size.as_bytes() == 0),
+        says: "a limit of zero bytes is none to nats-server, and an immutable stream has one",
+        help: "write `max_bytes = \"1GiB\"`, or what it may hold; it can grow later",
+    },
+    Row {
         name: "rolls-up",
         field: "allow_rollup_hdrs",
         wrong: |s| s.immutable && s.allow_rollup_hdrs,
@@ -91,6 +99,13 @@ pub const ROWS: &[Row<Stream>] = &[
 ];
 
 fn check(holder: Holder<'_>, _: &Domain, report: &mut Report) {
+    for (option, size) in stores(holder) {
+        if size.as_bytes() == 0 {
+            let says = format!("`{option}` is zero, which is no limit to nats-server");
+            let error = Diagnostic::error(CODE, holder.span(option), says);
+            report.push(error.help("write how much it may hold, such as \"1GiB\", or leave it out; it can grow later"));
+        }
+    }
     for (name, stream) in holder.streams().iter().filter(|(_, stream)| stream.immutable) {
         let path = || format!("streams.{name}");
         rows::check(ROWS, stream, path, holder, CODE, report);
@@ -106,10 +121,24 @@ fn check(holder: Holder<'_>, _: &Domain, report: &mut Report) {
     }
 }
 
+/// The sizes of the stores that follow from options, and fill up instead of losing anything.
+fn stores(holder: Holder<'_>) -> [(&'static str, ByteSize); 2] {
+    match holder {
+        Holder::Cluster(cluster) => [
+            ("event_store.max_bytes", cluster.options.event_store.max_bytes),
+            ("commands.max_bytes", cluster.options.commands.max_bytes),
+        ],
+        Holder::Machine(machine) => [
+            ("event_store.max_bytes", machine.options.event_store.max_bytes),
+            ("event_store.commands_max_bytes", machine.options.event_store.commands_max_bytes),
+        ],
+    }
+}
+
 #[cfg(test)]
 mod cases {
     use super::*;
-    use crate::name::{ByteSize, Duration};
+    use crate::name::Duration;
 
     type Case = (&'static str, fn(&mut Stream));
 
@@ -119,6 +148,7 @@ mod cases {
         ("replaces", |s| s.max_msgs_per_subject = Some(1)),
         ("lets-go", |s| s.retention = Retention::WorkQueue),
         ("unbounded", |s| s.max_bytes = None),
+        ("nothing", |s| s.max_bytes = Some(ByteSize::bytes(0))),
         ("rolls-up", |s| s.allow_rollup_hdrs = true),
         ("single-messages-expire", |s| s.allow_msg_ttl = true),
         ("schedules", |s| s.allow_msg_schedules = true),

@@ -11,6 +11,7 @@ mod cluster_size;
 mod command_age;
 mod copies;
 mod event_capture;
+mod event_sets;
 mod immutable_streams;
 mod loopback;
 mod machine_names;
@@ -44,9 +45,10 @@ mod work_queue_sources;
 #[cfg(test)]
 mod fixture;
 
+pub use event_sets::event_sets;
 pub use placeholders::placeholders;
 pub use reported_hardware::reported_hardware;
-pub use secrets::{conceal, holds_secret, secrets};
+pub use secrets::{conceal, holds_secret, made_secret, secrets};
 
 use super::model::{Domain, Machine};
 use crate::diag::{Code, Report};

@@ -3,32 +3,11 @@
 //! Refuses: saying what the secret is. Findings name its kind and its place, and `conceal` overwrites it, so that no
 //! later message can print the line it stood in.
 
-use crate::diag::{Code, Diagnostic, Report, SourceId, Sources, Span};
+use crate::diag::{Code, Diagnostic, Report, Secret, SourceId, Sources, Span, secrets_in};
+use crate::resolve::val::Val;
 use rayon::prelude::*;
-use regex::Regex;
-use std::ops::Range;
-use std::sync::OnceLock;
 
 const CODE: Code = Code(601);
-
-/// Everything that may be a secret, in one pass: NKey seeds, PEM private keys, creds files, JSON Web Tokens.
-const CANDIDATE: &str = concat!(
-    r"S[UAOCNX][A-Z2-7]{56}",
-    r"|-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----",
-    r"|-----BEGIN (?:NATS USER JWT|USER NKEY SEED)-----",
-    r"|eyJ[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
-);
-
-fn candidates() -> Option<&'static Regex> {
-    static REGEX: OnceLock<Option<Regex>> = OnceLock::new();
-    REGEX.get_or_init(|| Regex::new(CANDIDATE).ok()).as_ref()
-}
-
-struct Found {
-    what: &'static str,
-    range: Range<usize>,
-    help: &'static str,
-}
 
 /// Where public JWTs lie: they are written by `keys sign` and meant to be read by everyone.
 const PUBLIC_TOKENS: &str = "identity/";
@@ -40,14 +19,12 @@ pub fn secrets(sources: &Sources) -> Report {
         .par_iter()
         .map(|id| {
             let mut report = Report::default();
-            for found in scan(sources.text(*id)) {
-                if found.what == TOKEN && sources.path(*id).starts_with(PUBLIC_TOKENS) {
+            for found in secrets_in(sources.text(*id)) {
+                if found.secret == Secret::Token && sources.path(*id).starts_with(PUBLIC_TOKENS) {
                     continue;
                 }
-                let span = Span::new(*id, found.range);
-                report.push(
-                    Diagnostic::error(CODE, span, format!("{} stands in this file", found.what)).help(found.help),
-                );
+                let says = format!("{} stands in this file", what(found.secret));
+                report.push(Diagnostic::error(CODE, Span::new(*id, found.range), says).help(help(found.secret)));
             }
             report
         })
@@ -70,66 +47,53 @@ pub fn conceal(sources: &mut Sources) -> Report {
 
 /// What kind of secret a text holds, if any.
 pub fn holds_secret(text: &str) -> Option<&'static str> {
-    scan(text).next().map(|found| found.what)
+    secrets_in(text).first().map(|found| what(found.secret))
 }
 
-const TOKEN: &str = "a token";
-
-fn scan(text: &str) -> impl Iterator<Item = Found> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let candidate = candidates()?.find_at(text, at)?;
-            if let Some(found) = judge(text, candidate.range()) {
-                at = found.range.end;
-                return Some(found);
-            }
-            // A candidate that is none may hide one that begins inside it.
-            at = candidate.start() + 1;
+/// What an expression made of harmless parts is judged like what was written.
+pub fn made_secret(value: &Val, span: Span) -> Option<Diagnostic> {
+    let what = match value {
+        Val::Text(text) if text.len() >= SHORTEST => holds_secret(text)?,
+        Val::List(items) => return items.iter().find_map(|item| made_secret(item, span)),
+        Val::Map(entries) => {
+            return entries.iter().find_map(|(key, value)| {
+                made_secret(&Val::Text(key.clone()), span).or_else(|| made_secret(value, span))
+            });
         }
-    })
+        _ => return None,
+    };
+    let error = Diagnostic::error(CODE, span, format!("this expression gives {what}"));
+    Some(error.help("name the file that holds the secret instead, and treat this one as lost: make a new one"))
 }
 
-fn judge(text: &str, range: Range<usize>) -> Option<Found> {
-    let candidate = &text[range.clone()];
-    if candidate.starts_with('S') {
-        // 58 letters of base32 occur by chance; with the right checksum they do not.
-        nkeys::KeyPair::from_seed(candidate).ok()?;
-        let help = "remove it and make a new key: a seed that was in a file is known; declare the public half, which `leafwright keys show` prints";
-        return Some(Found { what: seed(candidate), range, help });
-    }
-    if candidate.starts_with("eyJ") {
-        return Some(Found {
-            what: TOKEN,
-            range,
-            help: "remove it and have it revoked; name the file that holds it as a secret reference",
-        });
-    }
-    let what = if candidate.contains("PRIVATE KEY") { "a private key" } else { "a NATS credential" };
-    let end = end_of_block(text, range.end);
-    Some(Found {
-        what,
-        range: range.start..end,
-        help: "remove it and make a new one: what was in a file is known; name the file that holds it as a secret reference",
-    })
-}
+/// No secret has fewer bytes.
+const SHORTEST: usize = 32;
 
-fn seed(text: &str) -> &'static str {
-    match text.as_bytes().get(1) {
-        Some(b'U') => "the seed of a user's NKey",
-        Some(b'A') => "the seed of an account's NKey",
-        Some(b'O') => "the seed of an operator's NKey",
-        Some(b'C') => "the seed of a cluster's NKey",
-        Some(b'N') => "the seed of a server's NKey",
-        _ => "the seed of a curve NKey",
+fn what(secret: Secret) -> &'static str {
+    match secret {
+        Secret::Seed(b'U') => "the seed of a user's NKey",
+        Secret::Seed(b'A') => "the seed of an account's NKey",
+        Secret::Seed(b'O') => "the seed of an operator's NKey",
+        Secret::Seed(b'C') => "the seed of a cluster's NKey",
+        Secret::Seed(b'N') => "the seed of a server's NKey",
+        Secret::Seed(b'X') => "the seed of a curve NKey",
+        Secret::Seed(_) => "the seed of an NKey",
+        Secret::PrivateKey => "a private key",
+        Secret::Credential => "a NATS credential",
+        Secret::Token => "a token",
     }
 }
 
-/// To the end of the `-----END …-----` line of a block, or of the text where it has none.
-fn end_of_block(text: &str, from: usize) -> usize {
-    let end = text[from..].find("-----END ").or_else(|| text[from..].find("------END "));
-    let Some(end) = end.map(|end| from + end) else { return text.len() };
-    text[end..].find('\n').map_or(text.len(), |line| end + line)
+fn help(secret: Secret) -> &'static str {
+    match secret {
+        Secret::Seed(_) => {
+            "remove it and make a new key: a seed that was in a file is known; declare the public half, which `leafwright keys show` prints"
+        }
+        Secret::PrivateKey | Secret::Credential => {
+            "remove it and make a new one: what was in a file is known; name the file that holds it as a secret reference"
+        }
+        Secret::Token => "remove it and have it revoked; name the file that holds it as a secret reference",
+    }
 }
 
 #[cfg(test)]
