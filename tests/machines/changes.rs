@@ -2,7 +2,6 @@
 
 use crate::apply::{office, sound};
 use crate::lab::{Lab, Machine};
-use crate::operator::Operator;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is expected of the units that run.
