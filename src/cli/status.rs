@@ -64,6 +64,11 @@ fn human(status: &Status) -> String {
         let failed: Vec<&str> = status.failed.iter().map(String::as_str).collect();
         line(format!("failed units: {}", failed.join(", ")));
     }
+    if !status.damages.is_empty() {
+        line("the closure of its generation is damaged; `apply` of the same text makes it whole:".to_owned());
+        status.damages.iter().for_each(|damage| line(format!("  {damage}")));
+        return text;
+    }
     match status.drift.as_ref().filter(|plan| !plan.is_empty()) {
         None => line("nothing differs".to_owned()),
         Some(plan) => {
@@ -82,6 +87,7 @@ fn as_json(status: &Status) -> Value {
         "generation": register.active_generation(),
         "register": register,
         "failed": status.failed,
+        "damages": status.damages.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "sound": status.is_sound(),
         "drift": status.drift,
     })

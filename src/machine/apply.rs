@@ -104,6 +104,9 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
         keys: prepared.key_store.clone(),
         link: prepared.link()?,
     };
+    if order.asked == Asked::All {
+        mend_store(home, &lock, prepared, &door.register)?;
+    }
     let found = find(home, prepared, &mut door).await?;
     let active = door.register.active_generation();
     let more = found.objects.as_ref().is_some_and(|plan| !plan.is_empty());
@@ -141,6 +144,16 @@ async fn recovered(home: &Home, lock: &Lock, machine: &str, order: &Order, talk:
     let returned = recover(home, lock, register, "its apply ended before it was committed").await?;
     returned.into_iter().for_each(|returned| talk.say(&returned.to_string()));
     register::open(home, machine)
+}
+
+/// A damaged closure of the active generation is made whole where it is the one that was just compiled.
+fn mend_store(home: &Home, lock: &Lock, prepared: &Prepared, register: &Register) -> Result<()> {
+    let Some(active) = register.active_generation() else { return Ok(()) };
+    if generations::read(home, active)?.digest() == prepared.closure.digest {
+        let manifest = compile::manifest(&prepared.closure, &prepared.sources);
+        store::import(home, lock, &prepared.closure, &manifest, &mut go_on)?;
+    }
+    Ok(())
 }
 
 async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>) -> Result<Found> {

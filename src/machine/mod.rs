@@ -22,14 +22,20 @@ pub use rollback::rollback;
 pub use status::{Status, status};
 
 use crate::apply::machine::Generation;
-use crate::host::machine::{Home, generations};
+use crate::host::machine::{Home, generations, store};
 use crate::plan::machine::Content;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// A generation of the store, typed.
 fn generation(home: &Home, number: u64) -> Result<Generation> {
     let record = generations::read(home, number)?;
     let entry = home.entry(&record.closure);
+    if let Some(damage) = store::verify(&entry)?.first() {
+        bail!(
+            "the closure of generation {number} is damaged, {}/{damage}\nhelp: apply the text that it was made of again: that makes the store whole",
+            entry.display()
+        );
+    }
     let manifest = std::fs::read_to_string(entry.join("manifest.json"))
         .with_context(|| format!("the closure of generation {number} is not in the store"))?;
     let content = Content::read(&manifest, |path| std::fs::read_to_string(entry.join(path)).ok())

@@ -7,6 +7,7 @@ use super::rollback::monitor_of;
 use crate::host::credentials;
 use crate::host::machine::real::{Look, observe};
 use crate::host::machine::register::{self, Register};
+use crate::host::machine::store::{self, Damage};
 use crate::host::machine::{Home, generations, lock};
 use crate::host::systemd::Systemd;
 use crate::name::MachineName;
@@ -22,6 +23,8 @@ pub struct Status {
     pub busy: Option<lock::Holder>,
     /// What would mend it; empty where nothing differs.
     pub drift: Option<MachinePlan>,
+    /// What is wrong with the closure of its generation; nothing is compared with a damaged one.
+    pub damages: Vec<Damage>,
     /// Units that have failed, ours and others'.
     pub failed: BTreeSet<String>,
 }
@@ -29,7 +32,9 @@ pub struct Status {
 impl Status {
     /// Is it what its generation says, and nothing half done?
     pub fn is_sound(&self) -> bool {
-        self.register.pending.is_none() && self.drift.as_ref().is_none_or(MachinePlan::is_empty)
+        self.register.pending.is_none()
+            && self.damages.is_empty()
+            && self.drift.as_ref().is_none_or(MachinePlan::is_empty)
     }
 }
 
@@ -40,15 +45,19 @@ pub async fn status(home: &Home) -> Result<Option<Status>> {
     let systemd = Systemd::connect().await?;
     let failed = systemd.failed().await?;
     let Some(active) = register.active_generation() else {
-        return Ok(Some(Status { register, busy, drift: None, failed }));
+        return Ok(Some(Status { register, busy, drift: None, damages: vec![], failed }));
     };
+    let entry = home.entry(&generations::read(home, active)?.closure);
+    let damages = store::verify(&entry)?;
+    if !damages.is_empty() {
+        return Ok(Some(Status { register, busy, drift: None, damages, failed }));
+    }
     let active = generation(home, active)?;
     let (paths, units) = paths_and_units(Some(&active.content), &active.content);
     let look = Look { home, register: &register, systemd: &systemd, monitor: monitor_of(&active) };
     let seen = observe(look, &paths, &units).await?;
-    let entry = home.entry(&generations::read(home, active.number)?.closure);
     let references = credentials::read(&entry, &MachineName::parse(&register.machine)?)?;
     let stale = credentials::stale(&references, &home.state().join("keys"), home.root())?;
     let drift = secrets::with(between(Some(&active.content), &active.content, &seen), &stale, &seen);
-    Ok(Some(Status { register, busy, drift: Some(drift), failed }))
+    Ok(Some(Status { register, busy, drift: Some(drift), damages, failed }))
 }

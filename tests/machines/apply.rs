@@ -49,7 +49,7 @@ pub fn a_leaf_becomes_what_is_declared() {
     assert_eq!(invocation(&office, "nats-server.service"), before);
 
     // A key that nats-server reads again when it is told.
-    operator.settings("office", "leaf.memory_max = \"4100MB\"");
+    operator.settings("office", "leaf.memory_max = \"2200MiB\"");
     let said = operator.applied(&office);
     assert!(said.contains("reload nats-server.service"), "{said}");
     assert_eq!(invocation(&office, "nats-server.service"), before, "a reload keeps the process");
@@ -64,7 +64,7 @@ pub fn a_leaf_becomes_what_is_declared() {
     let output = office.exec(["leafwright", "rollback", "1", "--yes"]);
     assert!(output.success(), "{}{}", output.stdout, output.stderr);
     let config = office.read("/etc/nats/nats-server.json").unwrap();
-    assert!(!config.contains("4100000000"), "{config}");
+    assert!(!config.contains("2306867200"), "{config}");
     sound(&office);
     until("the service is there again", DEADLINE, || office.is_active("todos@1.service"));
 }

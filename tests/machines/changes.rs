@@ -22,9 +22,9 @@ use Touched::{Instance, Nothing, Reload, Server, Service};
 
 /// The settings of the office, each row instead of the one before it.
 const ROWS: [(&str, Touched); 28] = [
-    ("leaf.memory_max = \"4100MB\"", Reload),
-    ("leaf.memory_max = \"4050MB\"", Server),
-    ("leaf.memory_max = \"4050MB\"\nleaf.disk_max = \"210GB\"", Reload),
+    ("leaf.memory_max = \"2200MiB\"", Reload),
+    ("leaf.memory_max = \"2100MiB\"", Server),
+    ("leaf.memory_max = \"2100MiB\"\nleaf.disk_max = \"55GB\"", Reload),
     ("", Server),
     ("leaf.max_pending = \"16MiB\"", Server),
     ("leaf.max_pending = \"32MiB\"", Server),

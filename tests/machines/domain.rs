@@ -117,9 +117,30 @@ pub fn five_machines_become_a_domain() {
         http("POST /todos HTTP/1.0\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 18\r\n\r\ntitle=oil the gate")
     });
     assert!(answer.as_deref().is_some_and(|answer| answer.contains(" 20") || answer.contains(" 30")), "{answer:?}");
-    until("the command came to the office, and its outcome back", DEADLINE, || {
-        web.in_network(|| http("GET /todos HTTP/1.0\r\n\r\n")).is_some_and(|answer| answer.contains("oil the gate"))
-    });
+    let goes_round = || {
+        until("the command came to the office, and its outcome back", DEADLINE, || {
+            web.in_network(|| http("GET /todos HTTP/1.0\r\n\r\n")).is_some_and(|answer| answer.contains("oil the gate"))
+        });
+    };
+    goes_round();
+    what_cannot_link_goes_back(&operator, office);
+    // Nothing that was acknowledged is lost.
+    goes_round();
+}
+
+/// A configuration that boots and cannot link: the machine proves its new link, and goes back when the domain does not answer.
+fn what_cannot_link_goes_back(operator: &Operator, office: &Machine) {
+    let before = ["ash", "elm", "oak"].map(|member| (member, operator.text_of(member)));
+    for (member, text) in &before {
+        operator.write(member, &text.replace("10.77.0.1", "10.77.0.9"));
+    }
+    let output = operator.apply(office, ["--within", "15"]);
+    assert_eq!(output.status.code(), Some(4), "{}", output.stderr);
+    assert!(output.stderr.contains("the domain answers over the link"), "{}", output.stderr);
+    assert!(sound(office).contains("office is generation 1"));
+    for (member, text) in &before {
+        operator.write(member, text);
+    }
 }
 
 /// Each unit of ours by `systemd-analyze security`: 2.5 of 10 at most.

@@ -34,6 +34,27 @@ pub fn what_hands_change_is_found_and_repaired() {
     }
 }
 
+/// A flipped byte in the store is found before it is used, and the same text makes the store whole.
+pub fn a_damaged_store_is_named_and_mended() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    let script = "f=$(ls /var/lib/leafwright/store/*-office/etc/nats/nats-server.json) && chmod u+w $f && printf X | dd of=$f conv=notrunc status=none && chmod 0444 $f && echo x >/etc/nats/nats-server.json";
+    office.must(["sh", "-c", script]);
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success(), "{}", output.stderr);
+    sound(&office);
+    assert!(office.read("/etc/nats/nats-server.json").unwrap().starts_with('{'));
+
+    office.must(["sh", "-c", &script.replace(" && echo x >/etc/nats/nats-server.json", "")]);
+    let output = office.exec(["leafwright", "status"]);
+    assert_eq!(output.status.code(), Some(3), "{}{}", output.stdout, output.stderr);
+    assert!(
+        output.stdout.contains("nats-server.json: its bytes are not those that were compiled"),
+        "{}",
+        output.stdout
+    );
+}
+
 fn differs(machine: &Machine, hand: &str) -> String {
     let status = machine.exec(["leafwright", "status"]);
     assert_eq!(status.status.code(), Some(3), "{hand}: {}{}", status.stdout, status.stderr);

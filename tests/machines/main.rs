@@ -33,6 +33,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside back::a_killed_apply_goes_back,
     Inside back::a_power_cut_goes_back,
     Inside back::modes_last_as_long_as_they_say,
+    Inside drift::a_damaged_store_is_named_and_mended,
     Inside drift::what_hands_change_is_found_and_repaired,
     Inside domain::a_bare_machine_is_bootstrapped_over_ssh,
     Inside domain::five_machines_become_a_domain,
