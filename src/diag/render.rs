@@ -6,6 +6,7 @@ use super::secret::hide;
 use super::{Code, Diagnostic, Label, Report, Severity, SourceId, Sources, mask, secrets_in};
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Renderer, Snippet};
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// With or without colour; decided by whoever owns the terminal.
@@ -25,14 +26,27 @@ pub fn render(report: &Report, sources: &Sources, style: Style) -> String {
         Style::Coloured => Renderer::styled(),
     };
     let mut out = String::new();
+    let masked = masked(report, sources);
     for diagnostic in &report.diagnostics {
-        out.push_str(&renderer.render(&[block(diagnostic, sources)]));
+        out.push_str(&renderer.render(&[block(diagnostic, sources, &masked)]));
         out.push_str("\n\n");
     }
     out
 }
 
-fn block<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
+/// Files up to this size are masked as a whole, once for all that is said of them.
+const SMALL: usize = 1 << 20;
+
+type Masked<'a> = BTreeMap<SourceId, Cow<'a, str>>;
+
+fn masked<'a>(report: &Report, sources: &'a Sources) -> Masked<'a> {
+    let labels = report.diagnostics.iter().flat_map(|found| std::iter::once(&found.primary).chain(&found.secondary));
+    let shown: BTreeSet<SourceId> = labels.map(|label| label.span.source).collect();
+    let small = shown.into_iter().filter(|id| sources.text(*id).len() <= SMALL);
+    small.map(|id| (id, mask(sources.text(id)))).collect()
+}
+
+fn block<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources, masked: &Masked<'_>) -> Group<'a> {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -40,7 +54,7 @@ fn block<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     let title = level.primary_title(mask(&diagnostic.message)).id(diagnostic.code.to_string());
     let mut group = Group::with_title(title);
     for part in parts(diagnostic) {
-        group = group.element(part.snippet(sources, diagnostic.code));
+        group = group.element(part.snippet(sources, masked, diagnostic.code));
     }
     group.elements(diagnostic.help.iter().map(|help| Element::from(Level::HELP.message(mask(help)))))
 }
@@ -74,7 +88,12 @@ fn parts(diagnostic: &Diagnostic) -> Vec<Part<'_>> {
 const SECRET: Code = Code(601);
 
 impl<'a> Part<'a> {
-    fn snippet(&self, sources: &'a Sources, code: Code) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    fn snippet(
+        &self,
+        sources: &'a Sources,
+        masked: &Masked<'_>,
+        code: Code,
+    ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
         let text = sources.text(self.source);
         let ranges: Vec<Range<usize>> = self.labels.iter().map(|(_, label)| sources.range(label.span)).collect();
         let start = ranges.iter().map(|range| range.start).min().unwrap_or(0);
@@ -82,7 +101,8 @@ impl<'a> Part<'a> {
         let start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let end = text[end..].find('\n').map_or(text.len(), |newline| end + newline);
         let line = sources.line(self.source, start);
-        let mut lines = shown(text, start..end);
+        let lines = masked.get(&self.source).map_or_else(|| around(text, start..end), |all| all[start..end].to_owned());
+        let mut lines = visible_lines(&lines);
         if code == SECRET {
             // A secret that is put together from pieces is not seen in them: then all of them are hidden.
             let plain = ranges.iter().filter(|range| secrets_in(&text[(*range).clone()]).is_empty());
@@ -103,14 +123,17 @@ impl<'a> Part<'a> {
 const AROUND: usize = 8 * 1024;
 
 /// The lines with their secrets masked, also those of which only a part stands in them.
-fn shown(text: &str, lines: Range<usize>) -> String {
+fn around(text: &str, lines: Range<usize>) -> String {
     let border = |at: &usize| text.is_char_boundary(*at);
     let before = (lines.start.saturating_sub(AROUND)..=lines.start).find(border).unwrap_or(lines.start);
     let after = (lines.end..=(lines.end + AROUND).min(text.len())).rev().find(border).unwrap_or(lines.end);
     let masked = mask(&text[before..after]);
-    // What cannot be seen is shown as what it is, in as many bytes.
-    masked[lines.start - before..lines.end - before]
-        .replace(['\u{feff}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}'], "\u{fffd}")
+    masked[lines.start - before..lines.end - before].to_owned()
+}
+
+/// What cannot be seen is shown as what it is, in as many bytes.
+fn visible_lines(lines: &str) -> String {
+    lines.replace(['\u{feff}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}'], "\u{fffd}")
 }
 
 /// A file may have any name; what would steer a terminal is shown as an escape.
