@@ -17,7 +17,7 @@ use crate::host::machine::register::{self, Mode, Register};
 use crate::host::machine::{Home, go_on, store};
 use crate::host::systemd::Systemd;
 use crate::host::{closure, credentials};
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::plan::machine::{Content, MachinePlan, between, gates, paths_and_units, render, secrets};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
@@ -117,6 +117,9 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     talk.plan(&found.plan, found.objects.as_ref());
     if let Some(refused) = found.plan.refused().next() {
         bail!("nothing was done, because {}", render::sentence(refused));
+    }
+    if let Some(objects) = found.objects.as_ref().filter(|plan| plan.refused().next().is_some()) {
+        bail!("nothing was done, for what is refused:\n{}", plan::render::refusals(objects));
     }
     if order.asked == Asked::Plan {
         return Ok(Outcome::Planned(Box::new(found.plan)));

@@ -53,6 +53,7 @@ impl Machine {
         let record = generations::create(&self.home, &lock, &mut register, draft).unwrap();
         register.begin(record.number, Mode::Persist, super::transitions::watch("one")).unwrap();
         register.commit("n", "one").unwrap();
+        register.tidied();
         register::write(&self.home, &lock, &register).unwrap();
         record
     }

@@ -193,6 +193,7 @@ fn an_import_at_the_same_time_loses_nothing() {
                 let number = generations::create(&machine.home, &held, &mut register, draft).unwrap().number;
                 register.begin(number, Mode::Persist, watch("one")).unwrap();
                 register.commit("n", "one").unwrap();
+                register.tidied();
                 register::write(&machine.home, &held, &register).unwrap();
             }
         });
