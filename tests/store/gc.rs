@@ -103,6 +103,7 @@ fn what_the_register_names_is_never_removed() {
             },
             &[5, 6],
         ),
+        ("left a moment ago", |r| r.leaving = Some(2), &[2, 6]),
         ("pinned", |r| r.pin(4).unwrap(), &[4, 6]),
     ];
     for (what, name, kept) in rows {
