@@ -1,0 +1,117 @@
+//! `up` and `verify` of a domain of one machine when something is broken: files of the state, a server that is held, a server
+//! that is killed while it is loaded, a signal in the middle.
+
+use super::text;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A directory with the domain and its state.
+struct Bench {
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    /// One leaf and no cluster, with `events` measurements to load.
+    fn new(events: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let bench = Self { directory };
+        let example = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for file in ["contracts/thermometer.toml", "contracts/thermometer/measured.json", "hardware/mini-pc.toml"] {
+            bench.write(file, &fs::read_to_string(example.join(file)).unwrap());
+        }
+        bench.write(
+            "domain.toml",
+            "name = \"meadow\"\ndns = \"meadow.example\"\naccount = \"MEADOW\"\nzone = \"home\"\nevents = []\n\
+             subjects = \"{kind}.{domain}.{aggregate}.{name}\"\n\n[zones.home]\ndoc = \"the house\"\n",
+        );
+        bench.write("people/ada.toml", "full_name = \"Ada Marsh\"\n");
+        let machine = ["configuration = [\"temperature-sensor\"]", "hardware = \"mini-pc\"", "person = \"ada\""];
+        bench.write("machines/thermo.toml", &format!("{}\nevents = [\"sensors\"]\n", machine.join("\n")));
+        let mut lines = String::new();
+        for number in 0..events {
+            let event = json!({
+                "specversion": "1.0", "id": format!("t-{number}"), "source": "/meadow/thermo", "type": "thermometer.measured",
+                "time": "2026-03-01T00:00:00Z", "datacontenttype": "application/json",
+                "data": { "celsius": number % 40, "sensor": "calibration" },
+            });
+            writeln!(lines, "{event}").unwrap();
+        }
+        bench.write("events/sensors.jsonl", &lines);
+        bench
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.path().join("meadow")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    fn leafwright(&self, verb: &[&str]) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_leafwright"), "--domain"]).arg(self.root()).args(verb);
+        command.arg("--state").arg(self.state()).env("NO_COLOR", "1");
+        // nats-server lies beside the example, not beside this domain.
+        if let Ok(tools) = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/bin/nats-server").canonicalize() {
+            command.env("LEAFWRIGHT_NATS_SERVER", tools);
+        }
+        command
+    }
+
+    fn once(&self) -> Output {
+        self.leafwright(&["up", "--once"]).output().unwrap()
+    }
+
+    /// An `up` that is green; what it said.
+    fn comes_up(&self) -> String {
+        let up = self.once();
+        assert!(up.status.success(), "{}", text(&up.stderr));
+        text(&up.stderr)
+    }
+
+    /// An `up` that fails as the world does; what it said.
+    fn fails(&self) -> String {
+        let up = self.once();
+        assert_eq!(up.status.code(), Some(4), "{}", text(&up.stderr));
+        text(&up.stderr)
+    }
+}
+
+#[test]
+fn what_is_damaged_in_the_state_is_made_anew_or_has_a_way_out() {
+    let bench = Bench::new(8);
+    let state = bench.state();
+    bench.comes_up();
+    let config = state.join("machines/thermo/current/etc/nats/nats-server.json");
+    let whole = fs::read(&config).unwrap();
+
+    fs::write(&config, "{").unwrap();
+    assert!(bench.comes_up().contains("write closure"));
+    assert_eq!(fs::read(&config).unwrap(), whole);
+    fs::remove_dir_all(state.join("store")).unwrap();
+    assert!(bench.comes_up().contains("write closure"));
+    assert_eq!(fs::read(&config).unwrap(), whole);
+    assert!(bench.comes_up().contains("nothing to do"));
+
+    let ports = fs::read_to_string(state.join("ports.json")).unwrap();
+    fs::write(state.join("ports.json"), &ports[..ports.len() / 2]).unwrap();
+    bench.comes_up();
+
+    let (keys, aside) = (state.join("keys"), state.join("keys-aside"));
+    fs::rename(&keys, &aside).unwrap();
+    let said = bench.fails();
+    assert!(said.contains("help: put ") && said.contains("`rm -r "), "{said}");
+    fs::remove_dir_all(&keys).unwrap();
+    fs::rename(&aside, &keys).unwrap();
+    assert!(bench.comes_up().contains("nothing to do"));
+}
