@@ -56,7 +56,7 @@ struct JetstreamConfig {
 }
 
 pub async fn check(target: &Target<'_>) -> Vec<Finding> {
-    poll::until(Instant::now() + target.patience, async || look(target).await).await
+    poll::until(target, Instant::now() + target.patience, async || look(target).await).await
 }
 
 async fn look(target: &Target<'_>) -> Vec<Finding> {
@@ -126,5 +126,5 @@ async fn ask<T: serde::de::DeserializeOwned + Send + 'static>(monitor: SocketAdd
         let mut response = agent.get(format!("http://{monitor}/{page}")).call()?;
         Ok(serde_json::from_slice(&response.body_mut().read_to_vec()?)?)
     };
-    tokio::task::spawn_blocking(get).await?.with_context(|| format!("http://{monitor}/{page}"))
+    tokio::task::spawn_blocking(get).await?.with_context(|| format!("no answer from http://{monitor}/{page}"))
 }

@@ -1,12 +1,13 @@
 //! `up` and `verify` of a domain of one machine when something is broken: files of the state, a server that is held, a server
 //! that is killed while it is loaded, a signal in the middle.
 
-use super::text;
+use super::{eventually, processes_of, signal_to, text};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 /// A directory with the domain and its state.
 struct Bench {
@@ -85,6 +86,54 @@ impl Bench {
         assert_eq!(up.status.code(), Some(4), "{}", text(&up.stderr));
         text(&up.stderr)
     }
+
+    fn server(&self) -> Option<u32> {
+        let names = |pid: &u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            text(&line).contains("machines/thermo/current/")
+        };
+        processes_of(&self.state()).into_iter().find(names)
+    }
+}
+
+/// A leafwright that runs, and what it says.
+struct Running {
+    child: Child,
+    said: BufReader<ChildStderr>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap());
+        Self { child, said }
+    }
+
+    /// Reads what it says up to a line that begins so; that line, and all before it.
+    fn until(&mut self, beginning: &str) -> String {
+        let mut all = String::new();
+        loop {
+            let begin = all.len();
+            assert_ne!(self.said.read_line(&mut all).unwrap(), 0, "it ended and never said `{beginning}`:\n{all}");
+            if all[begin..].starts_with(beginning) {
+                return all;
+            }
+        }
+    }
+
+    /// Its exit code, and all that it still said.
+    fn ended(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut self.said, &mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
 }
 
 #[test]
@@ -114,4 +163,41 @@ fn what_is_damaged_in_the_state_is_made_anew_or_has_a_way_out() {
     fs::remove_dir_all(&keys).unwrap();
     fs::rename(&aside, &keys).unwrap();
     assert!(bench.comes_up().contains("nothing to do"));
+}
+
+#[test]
+fn a_verification_that_is_stopped_is_no_success() {
+    let bench = Bench::new(8);
+    bench.comes_up();
+    // The whole domain is proved in less than a second: it may be done before the signal comes.
+    for _attempt in 0..10 {
+        let mut up = Running::start(bench.leafwright(&["up", "--once"]));
+        up.until("verifying");
+        signal_to(up.child.id(), "-TERM");
+        let (code, rest) = up.ended();
+        if rest.contains("stopped while verifying") {
+            assert_eq!(code, Some(4), "{rest}");
+            assert!(rest.contains("\nnot proved: ") && rest.contains("queries"), "{rest}");
+            eventually("its children are gone", || processes_of(&bench.state()).is_empty().then_some(()));
+            return;
+        }
+    }
+    panic!("no signal came while it verified");
+}
+
+#[test]
+fn a_server_that_is_held_is_named_while_it_is_waited_for() {
+    let bench = Bench::new(8);
+    let mut up = Running::start(bench.leafwright(&["up"]));
+    up.until("Ctrl-C");
+    let server = bench.server().unwrap();
+    signal_to(server, "-STOP");
+    let mut verify = Running::start(bench.leafwright(&["verify"]));
+    let said = verify.until("waiting for ");
+    assert!(said.contains("waiting for thermo: no answer from http://127.0.0.1:"), "{said}");
+    signal_to(server, "-CONT");
+    let (code, rest) = verify.ended();
+    assert_eq!(code, Some(0), "{rest}");
+    signal_to(up.child.id(), "-INT");
+    assert_eq!(up.ended().0, Some(0));
 }
