@@ -56,7 +56,7 @@ async fn up(args: &Args, root: &Path) -> Result<Exit, Fault> {
     let program = nats_server::find(root)?;
     let prepared = foreground::prepare(&request)?;
     talk::judge(&prepared.report, &prepared.sources);
-    let running = tokio::select! {
+    let mut running = tokio::select! {
         running = foreground::bring_up(&prepared, &program, &Voice) => running?,
         () = stop.wait() => return Err(anyhow::anyhow!("stopped before the domain was up; the next run goes on").into()),
     };
@@ -64,7 +64,7 @@ async fn up(args: &Args, root: &Path) -> Result<Exit, Fault> {
     let heard = Heard::default();
     let proof = foreground::prove(&prepared, seed::Depth::Digest, &heard);
     let proof = tokio::select! {
-        proof = proof => proof,
+        proof = running.family.tended(proof, talk::say) => proof?,
         () = stop.wait() => {
             talk::say(&heard.half());
             stopped(running).await?;

@@ -1,13 +1,16 @@
 //! `up` and `verify` of a domain of one machine when something is broken: files of the state, a server that is held, a server
 //! that is killed while it is loaded, a signal in the middle.
 
-use super::{eventually, processes_of, signal_to, text};
-use serde_json::json;
+use super::{eventually, http, processes_of, signal_to, text};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A directory with the domain and its state.
 struct Bench {
@@ -93,6 +96,20 @@ impl Bench {
             text(&line).contains("machines/thermo/current/")
         };
         processes_of(&self.state()).into_iter().find(names)
+    }
+
+    fn address(&self, port: &str) -> Option<SocketAddr> {
+        let ports: Value = serde_json::from_slice(&fs::read(self.state().join("ports.json")).ok()?).ok()?;
+        Some(SocketAddr::from(([127, 0, 0, 1], u16::try_from(ports[port].as_u64()?).ok()?)))
+    }
+
+    fn stored(&self, stream: &str) -> Option<u64> {
+        // In HTTP 1.0 no answer comes in chunks.
+        let answer = http(self.address("thermo.monitor")?, "GET /jsz?streams=true&accounts=true HTTP/1.0\r\n\r\n")?;
+        let answer: Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+        let accounts = answer["account_details"].as_array()?;
+        let mut streams = accounts.iter().filter_map(|account| account["stream_detail"].as_array()).flatten();
+        streams.find(|detail| detail["name"] == stream)?["state"]["messages"].as_u64()
     }
 }
 
@@ -198,6 +215,60 @@ fn a_server_that_is_held_is_named_while_it_is_waited_for() {
     signal_to(server, "-CONT");
     let (code, rest) = verify.ended();
     assert_eq!(code, Some(0), "{rest}");
+    signal_to(up.child.id(), "-INT");
+    assert_eq!(up.ended().0, Some(0));
+}
+
+/// Every CloudEvents id of the stream, in order and with repetitions.
+async fn ids(bench: &Bench, stream: &str) -> Vec<String> {
+    let seed = fs::read_to_string(bench.state().join("keys/machines/thermo/provisioner.nk")).unwrap();
+    let options =
+        async_nats::ConnectOptions::with_nkey(seed.trim().to_owned()).custom_inbox_prefix("_INBOX.thermo.provisioner");
+    let client = options.connect(format!("nats://{}", bench.address("thermo.listen").unwrap())).await.unwrap();
+    let stream = async_nats::jetstream::new(client).get_stream(stream).await.unwrap();
+    let last = stream.get_info().await.unwrap().state.last_sequence;
+    let config = async_nats::jetstream::consumer::pull::OrderedConfig::default();
+    let mut messages = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
+    let mut ids = vec![];
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(30), messages.next());
+        let message = next.await.expect("the stream is read to its end").unwrap().unwrap();
+        ids.extend(message.headers.as_ref().and_then(|headers| headers.get("ce-id")).map(ToString::to_string));
+        if message.info().unwrap().stream_sequence == last {
+            return ids;
+        }
+    }
+}
+
+/// A server with one copy of everything dies three times while events are loaded, and `up` starts it again each time.
+#[test]
+fn a_server_killed_while_it_is_loaded_has_each_event_once_and_in_order() {
+    const EVENTS: u64 = 30_000;
+    let bench = Bench::new(usize::try_from(EVENTS).unwrap());
+    let mut up = Running::start(bench.leafwright(&["up"]));
+    for least in [1_000, 8_000, 18_000] {
+        let end = Instant::now() + Duration::from_secs(120);
+        let seen = loop {
+            match bench.stored("SEED-thermo-sensors") {
+                Some(stored) if stored >= least => break stored,
+                stored => assert!(Instant::now() < end, "the load does not reach {least}: {stored:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        signal_to(bench.server().unwrap(), "-KILL");
+        assert!(seen < EVENTS, "the kill came too late: {seen}");
+    }
+    let said = up.until("Ctrl-C");
+    assert_eq!(said.matches("thermo/nats-server runs again").count(), 3, "{said}");
+
+    let verify = bench.leafwright(&["verify", "--full"]).output().unwrap();
+    assert!(verify.status.success(), "{}{}", text(&verify.stdout), text(&verify.stderr));
+    assert_eq!(bench.stored("SEED-thermo-sensors"), Some(EVENTS));
+    // The service publishes there too, with ids of its own.
+    let ids = tokio::runtime::Runtime::new().unwrap().block_on(ids(&bench, "EVT-thermo"));
+    let loaded: Vec<&String> = ids.iter().filter(|id| id.starts_with("t-")).collect();
+    let first = loaded.iter().enumerate().find(|(at, id)| ***id != format!("t-{at}"));
+    assert_eq!((loaded.len() as u64, first), (EVENTS, None));
     signal_to(up.child.id(), "-INT");
     assert_eq!(up.ended().0, Some(0));
 }
