@@ -2,6 +2,9 @@
 //! run does nothing, a kill at any moment loses nothing, a leaf that is cut off keeps working, a to-do makes the round trip.
 #![cfg(feature = "world")]
 
+#[path = "up/hardship.rs"]
+mod hardship;
+
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;

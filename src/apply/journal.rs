@@ -50,6 +50,17 @@ pub fn made_in(path: &Path) -> BTreeSet<String> {
     entries.filter_map(|entry| if let Entry::Done { id } = entry { Some(id) } else { None }).collect()
 }
 
+/// Somebody wrote into it. Without that line it says what it said before.
+fn foreign(path: &Path, number: usize, line: &[u8], error: &serde_json::Error) -> anyhow::Error {
+    let text: String = String::from_utf8_lossy(line).chars().take(60).collect();
+    anyhow::anyhow!(
+        "{}:{number} is no line of a journal: {text:?} ({error})\n\
+         help: `sed -i {number}d {}` removes it; what is there is observed and not taken from the journal",
+        path.display(),
+        path.display()
+    )
+}
+
 impl Journal {
     pub fn open(path: &Path) -> Result<Self> {
         let say = || format!("cannot open the journal {}", path.display());
@@ -64,10 +75,10 @@ impl Journal {
             file.set_len(whole as u64).with_context(say)?;
             file.seek(SeekFrom::End(0)).with_context(say)?;
         }
-        let lines = text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let entries = lines.map(serde_json::from_slice).collect::<Result<_, _>>();
-        let entries =
-            entries.with_context(|| format!("the journal {} has a line that is none of its own", path.display()))?;
+        let lines = text[..whole].split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
+        let entries = lines
+            .map(|(at, line)| serde_json::from_slice(line).map_err(|error| foreign(path, at + 1, line, &error)))
+            .collect::<Result<_, _>>()?;
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             File::open(parent).and_then(|parent| parent.sync_all()).with_context(say)?;
         }
@@ -123,5 +134,23 @@ impl Journal {
         self.file.sync_data().context("cannot sync the journal")?;
         self.entries.push(entry);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_line_is_named_and_the_help_removes_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.jsonl");
+        Journal::open(&path).unwrap().done("oak/closure/write").unwrap();
+        fs::write(&path, [&fs::read(&path).unwrap(), "hello\n".as_bytes()].concat()).unwrap();
+        let said = Journal::open(&path).unwrap_err().to_string();
+        assert!(said.starts_with(&format!("{}:2 is no line of a journal: \"hello\"", path.display())), "{said}");
+        let help = said.split('`').nth(1).unwrap();
+        assert!(std::process::Command::new("sh").args(["-c", help]).status().unwrap().success());
+        assert_eq!(Journal::open(&path).unwrap().made(), ["oak/closure/write".to_owned()].into());
     }
 }

@@ -19,6 +19,8 @@ mod gc;
 #[cfg(feature = "world")]
 mod generations;
 #[cfg(feature = "world")]
+mod heard;
+#[cfg(feature = "world")]
 mod home;
 #[cfg(feature = "world")]
 mod plan;

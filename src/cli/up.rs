@@ -1,5 +1,6 @@
 //! `up`: run machines in the foreground, no root, no systemd.
 
+use super::heard::Heard;
 use super::{Exit, WrongUsage, talk};
 use crate::apply::Progress;
 use crate::apply::live::SeedProgress;
@@ -55,14 +56,20 @@ async fn up(args: &Args, root: &Path) -> Result<Exit, Fault> {
     let program = nats_server::find(root)?;
     let prepared = foreground::prepare(&request)?;
     talk::judge(&prepared.report, &prepared.sources);
-    let running = tokio::select! {
+    let mut running = tokio::select! {
         running = foreground::bring_up(&prepared, &program, &Voice) => running?,
         () = stop.wait() => return Err(anyhow::anyhow!("stopped before the domain was up; the next run goes on").into()),
     };
     talk::say(&verifying());
+    let heard = Heard::default();
+    let proof = foreground::prove(&prepared, seed::Depth::Digest, &heard);
     let proof = tokio::select! {
-        proof = foreground::prove(&prepared, seed::Depth::Digest) => proof,
-        () = stop.wait() => return Ok(stopped(running).await?),
+        proof = running.family.tended(proof, talk::say) => proof?,
+        () = stop.wait() => {
+            talk::say(&heard.half());
+            stopped(running).await?;
+            return Ok(Exit::World);
+        }
     };
     let exit = if proof.outcome.is_sound() { Exit::Done } else { Exit::World };
     let run = Run { steps: running.steps, took: began.elapsed(), ending: Ending::Stopped };

@@ -1,5 +1,6 @@
 //! `verify`: try what was promised, on a domain that an `up` runs.
 
+use super::heard::Heard;
 use super::{Exit, WrongUsage, talk};
 use crate::foreground::{self, Fault, Proof, Request};
 use crate::seed::Depth;
@@ -44,5 +45,5 @@ async fn verify(args: &Args, root: &Path) -> Result<Proof, Fault> {
         return Err(anyhow!("nothing runs in {}\nhelp: start it with `leafwright up`", place.display()).into());
     };
     talk::judge(&prepared.report, &prepared.sources);
-    Ok(foreground::prove(&prepared, if args.full { Depth::Full } else { Depth::Digest }).await)
+    Ok(foreground::prove(&prepared, if args.full { Depth::Full } else { Depth::Digest }, &Heard::default()).await)
 }

@@ -9,7 +9,7 @@ use crate::host::provision;
 use crate::identity::{self, PublicIdentity, UserId};
 use crate::name::MachineName;
 use crate::resolve::Domain;
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, anyhow};
 use std::fs;
 
 /// Where the public half lies in the state directory, as `identity/` does in a domain.
@@ -18,7 +18,8 @@ pub const DIRECTORY: &str = "identity";
 /// Keys, JWTs and certificates for everyone in the domain; the same ones as last time where nothing changed.
 pub fn provide(state: &State, domain: &Domain, before: Option<&PublicIdentity>) -> Result<(KeyStore, PublicIdentity)> {
     let store = KeyStore::create(&state.keys())?;
-    let identity = provision(&store, &compile::wanted(domain), before, time::OffsetDateTime::now_utc())?;
+    let identity = provision(&store, &compile::wanted(domain), before, time::OffsetDateTime::now_utc());
+    let identity = identity.map_err(|error| beyond_repair(state, &error))?;
     let directory = state.root().join(DIRECTORY);
     for (path, text) in identity::files(&identity) {
         let path = directory.join(path);
@@ -28,6 +29,16 @@ pub fn provide(state: &State, domain: &Domain, before: Option<&PublicIdentity>) 
     }
     write_if_changed(&state.root().join("ca.pem"), identity.ca.as_bytes())?;
     Ok((store, identity))
+}
+
+/// What is stored belongs to an account, and nobody but the holder of its key can speak for it.
+fn beyond_repair(state: &State, error: &Error) -> Error {
+    let (keys, root) = (state.keys(), state.root().display());
+    anyhow!(
+        "{error:#}\nhelp: put {} back as it was; or begin anew with `rm -r {root}`: events are loaded again from their files, \
+         and what services stored since is lost",
+        keys.display()
+    )
 }
 
 /// Puts the files that nats-server reads where the `<foreground>` layer says they are.

@@ -11,7 +11,7 @@ use crate::host::keys::{KeyId, KeyStore};
 use crate::identity::{PublicIdentity, UserId};
 use crate::resolve::{Domain, Machine, Message};
 use crate::seed::{Depth, talk};
-use crate::verify::{self, Access, Copies, Loaded, Login, Outcome, Target};
+use crate::verify::{self, Access, Copies, Loaded, Login, Outcome, Target, Watch};
 use anyhow::Result;
 use std::time::Duration;
 
@@ -34,10 +34,11 @@ pub struct Proof {
 }
 
 /// Tries everything that was promised.
-pub async fn prove(prepared: &Prepared, depth: Depth) -> Proof {
+pub async fn prove(prepared: &Prepared, depth: Depth, watch: &dyn Watch) -> Proof {
     let keys = Keys { store: &prepared.store, identity: &prepared.identity };
     let mut target = Target::of(&prepared.domain, &prepared.compiled.desired, &keys);
     target.depth = depth;
+    target.watch = watch;
     let outcome = verify::run(&target).await;
     Proof { outcome, copies: verify::copies(&target).await }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,10 @@ impl State {
         let root = root.canonicalize().with_context(|| format!("cannot resolve {}", root.display()))?;
         let lock = lock(&root)?;
         let state = Self { root, _lock: Some(lock) };
-        state.check_header(domain)?;
+        if !state.check_header(domain)? {
+            let header = Header { format: FORMAT, domain: domain.to_owned() };
+            write(&state.header(), serde_json::to_string_pretty(&header)?.as_bytes(), 0o600)?;
+        }
         Ok(state)
     }
 
@@ -56,14 +60,25 @@ impl State {
         Ok(Some(state))
     }
 
-    fn check_header(&self, domain: &str) -> Result<()> {
-        let path = self.root.join("state.json");
-        let Ok(text) = fs::read_to_string(&path) else {
-            let header = Header { format: FORMAT, domain: domain.to_owned() };
-            return write(&path, serde_json::to_string_pretty(&header)?.as_bytes(), 0o600);
+    fn header(&self) -> PathBuf {
+        self.root.join("state.json")
+    }
+
+    /// Is it this domain's? `false`: nobody's yet.
+    fn check_header(&self, domain: &str) -> Result<bool> {
+        let path = self.header();
+        let bytes = match fs::read(&path) {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => return Ok(false),
+            other => other.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        let header: Header =
-            serde_json::from_str(&text).with_context(|| format!("{} is not a state file", path.display()))?;
+        let header: Header = serde_json::from_slice(&bytes).map_err(|error| {
+            anyhow!(
+                "{} is damaged: {error}\nhelp: if {} is the state of {domain}, `rm {}` and start again: it is made anew and all else stays",
+                path.display(),
+                self.root.display(),
+                path.display()
+            )
+        })?;
         if header.format > FORMAT {
             bail!(
                 "{} was written by a newer leafwright (format {}, this one knows {FORMAT})\nhelp: use that one, or another --state DIR",
@@ -78,7 +93,7 @@ impl State {
                 header.domain
             );
         }
-        Ok(())
+        Ok(true)
     }
 
     pub fn root(&self) -> &Path {
@@ -119,18 +134,23 @@ impl State {
         Ok(())
     }
 
-    /// The digest of the closure that is current on `machine`, if there is one.
+    /// The digest of the closure that is current on `machine`, if there is one and it is in the store.
     pub fn current(&self, machine: &str) -> Option<String> {
-        let link = fs::read_link(self.machine(machine).join("current")).ok()?;
+        let current = self.machine(machine).join("current");
+        if !current.is_dir() {
+            return None;
+        }
+        let link = fs::read_link(current).ok()?;
         let name = link.file_name()?.to_str()?.to_owned();
         name.split_once('-').map(|(digest, _)| digest.to_owned())
     }
 
     /// The recorded ports, made for those of `wanted` that have none or whose port somebody else holds.
+    /// A record that is damaged is none: other ports serve as well, and all that holds them is compiled anew.
     pub fn ports(&self, wanted: &[String]) -> Result<BTreeMap<String, u16>> {
         let path = self.root.join("ports.json");
         let recorded: BTreeMap<String, u16> = match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?,
+            Ok(text) => serde_json::from_str(&text).unwrap_or_default(),
             Err(_) => BTreeMap::new(),
         };
         let ports = assign(&recorded, wanted)?;
@@ -201,6 +221,50 @@ mod tests {
         let second = state.ports(&wanted).unwrap();
         assert_ne!(second["m3.listen"], first["m3.listen"]);
         assert_eq!(second["m4.listen"], first["m4.listen"]);
+    }
+
+    #[test]
+    fn a_damaged_record_of_ports_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path(), "meadow").unwrap();
+        let wanted = vec!["oak.listen".to_owned(), "oak.monitor".to_owned()];
+        let first = state.ports(&wanted).unwrap();
+        let record = directory.path().join("ports.json");
+        let text = fs::read(&record).unwrap();
+        fs::write(&record, &text[..text.len() / 2]).unwrap();
+        let second = state.ports(&wanted).unwrap();
+        assert!(second.keys().eq(first.keys()), "{second:?}");
+        assert_eq!(serde_json::from_slice::<BTreeMap<String, u16>>(&fs::read(&record).unwrap()).unwrap(), second);
+    }
+
+    #[test]
+    fn a_damaged_header_is_named_with_a_way_out() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(State::open(directory.path(), "meadow").unwrap());
+        let header = directory.path().join("state.json");
+        for garbage in [&b"garbage"[..], &[0xff, 0xfe], b""] {
+            fs::write(&header, garbage).unwrap();
+            let said = State::open(directory.path(), "meadow").unwrap_err().to_string();
+            let header = header.canonicalize().unwrap();
+            assert!(said.contains(&format!("{} is damaged", header.display())), "{said}");
+            assert!(said.contains(&format!("`rm {}`", header.display())), "{said}");
+            assert_eq!(fs::read(&header).unwrap(), garbage, "nothing is written over it");
+        }
+        fs::remove_file(&header).unwrap();
+        State::open(directory.path(), "meadow").unwrap();
+    }
+
+    #[test]
+    fn a_closure_that_is_not_in_the_store_is_not_current() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path(), "meadow").unwrap();
+        state.prepare("oak").unwrap();
+        let closure = state.store().join("abc-oak");
+        fs::create_dir_all(&closure).unwrap();
+        std::os::unix::fs::symlink(&closure, state.machine("oak").join("current")).unwrap();
+        assert_eq!(state.current("oak").as_deref(), Some("abc"));
+        fs::remove_dir_all(state.store()).unwrap();
+        assert_eq!(state.current("oak"), None);
     }
 
     #[test]

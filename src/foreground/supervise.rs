@@ -12,6 +12,8 @@ const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// A child that lived this long starts again with the shortest pause.
 const SETTLED: Duration = Duration::from_secs(60);
+/// How often the children are looked at.
+const LOOK: Duration = Duration::from_millis(200);
 /// How long a child may take to stop before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A child that was started again is said to run once it has lived this long: one that dies at once never did.
@@ -82,6 +84,17 @@ impl Family {
             member.look_after(&mut news)?;
         }
         Ok(news)
+    }
+
+    /// Does the work, and looks after the children meanwhile; `hear` is told what becomes of them.
+    pub async fn tended<T>(&mut self, work: impl Future<Output = T>, hear: impl Fn(&str)) -> Result<T> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = tokio::time::sleep(LOOK) => self.look_after()?.iter().for_each(|news| hear(&news.0)),
+            }
+        }
     }
 
     /// Stops all, the last started first.
@@ -207,6 +220,24 @@ mod tests {
         place();
         until(&mut family, |news| news.iter().any(|news| news.0.contains("ended (exit status: 3)"))).await;
         family.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_child_that_dies_during_the_work_is_started_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut family = Family::default();
+        family.start(spec(directory.path(), "echo x >>$PLACE/starts; exit 3")).unwrap();
+        let starts = || std::fs::read_to_string(directory.path().join("starts")).unwrap_or_default().lines().count();
+        let work = async {
+            while starts() < 2 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            "done"
+        };
+        let heard = std::cell::RefCell::new(vec![]);
+        let tended = family.tended(work, |news| heard.borrow_mut().push(news.to_owned()));
+        assert_eq!(tokio::time::timeout(Duration::from_secs(20), tended).await.unwrap().unwrap(), "done");
+        assert!(heard.borrow()[0].contains("child ended (exit status: 3)"), "{heard:?}");
     }
 
     #[tokio::test]

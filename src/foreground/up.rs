@@ -46,7 +46,8 @@ pub async fn bring_up(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk 
     let mut family = Family::default();
     start_servers(prepared, desired, nats_server, &mut family, talk).await?;
     let handles = connect::all(&prepared.compiled, &prepared.store, &prepared.identity).await?;
-    let objects = reconcile(desired, handles.clone(), prepared, &mut journal, talk).await;
+    let objects = reconcile(desired, handles.clone(), prepared, &mut journal, talk);
+    let objects = family.tended(objects, |news| talk.phase(news)).await?;
     let objects = objects.with_context(|| done_before(&files))?;
     start_services(prepared, &mut family)?;
     talk.phase("services start");

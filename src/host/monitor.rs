@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// `/varz`: the server itself.
+/// `/varz`: the server itself. Not its JetStream: of that, `/varz` says what was so when it was asked for the first time.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Varz {
     pub server_id: String,
@@ -22,26 +22,6 @@ pub struct Varz {
     pub config_digest: String,
     #[serde(default)]
     pub connections: u64,
-    #[serde(default)]
-    pub jetstream: VarzJetStream,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct VarzJetStream {
-    #[serde(default)]
-    pub config: Option<VarzJetStreamConfig>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub struct VarzJetStreamConfig {
-    #[serde(default)]
-    pub domain: String,
-    #[serde(default)]
-    pub store_dir: String,
-    #[serde(default)]
-    pub max_memory: i64,
-    #[serde(default)]
-    pub max_storage: i64,
 }
 
 /// `/leafz`: links of leaf nodes, seen from either end.

@@ -3,11 +3,17 @@
 //! Refuses: fetching one. The errors say how to get it.
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// The oldest version that everything here was measured on (NATS-FACTS: recreated sources, reload of remotes, API level 5).
 pub const MINIMUM: Version = Version(2, 15, 1);
+
+/// How long a program may take to say its version.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32, pub u32);
@@ -51,6 +57,8 @@ fn candidates(root: &Path) -> Result<PathBuf> {
         return std::path::absolute(&named).context("LEAFWRIGHT_NATS_SERVER cannot be made absolute");
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
+    // A child is started in a directory of its own.
+    let root = std::path::absolute(root).context("the domain's directory cannot be made absolute")?;
     let places = [root.join(".tools/bin")].into_iter().chain(std::env::split_paths(&path));
     places
         .map(|place| place.join("nats-server"))
@@ -60,10 +68,30 @@ fn candidates(root: &Path) -> Result<PathBuf> {
 
 /// Asks the program: `nats-server: v2.15.1`.
 pub fn version(program: &Path) -> Result<Version> {
-    let output =
-        Command::new(program).arg("--version").output().with_context(|| format!("cannot run {}", program.display()))?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = words(program, PATIENCE)?;
     parse(&text).with_context(|| format!("{} does not say its version: {:?}", program.display(), text.trim()))
+}
+
+/// What the program says to `--version` and ends. One that does neither in time is killed.
+fn words(program: &Path, patience: Duration) -> Result<String> {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
+    let pid = Pid::from_child(&child);
+    let (tell, told) = mpsc::channel();
+    // The thread ends with the program: nobody waits for it.
+    std::thread::spawn(move || tell.send(child.wait_with_output()));
+    let Ok(output) = told.recv_timeout(patience) else {
+        // Its thread has not seen its end yet, so the number is still its own.
+        let _gone = kill_process(pid, Signal::KILL);
+        bail!(
+            "{} --version did not end within {} s: that is no nats-server, or it cannot run here\nhelp: {HOW_TO_GET_IT}",
+            program.display(),
+            patience.as_secs_f32()
+        );
+    };
+    let output = output.with_context(|| format!("cannot read what {} says", program.display()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn parse(text: &str) -> Option<Version> {
@@ -82,5 +110,24 @@ mod tests {
         assert_eq!(parse("nats-server: v2.16.0-RC.1"), Some(Version(2, 16, 0)));
         assert!(parse("nats-server: v2.9.10").unwrap() < MINIMUM);
         assert_eq!(parse("hello"), None);
+    }
+
+    #[test]
+    fn a_program_that_never_ends_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("nats-server");
+        // Written by a process of its own: a fork of another test would hold the file open, and it could not be started.
+        let write = "printf '#!/bin/sh\\nexec sleep 600\\n' >\"$0\" && chmod 700 \"$0\"";
+        assert!(Command::new("sh").args(["-c", write]).arg(&program).status().unwrap().success());
+        let said = words(&program, Duration::from_millis(200)).unwrap_err().to_string();
+        assert!(said.contains("nats-server --version did not end within 0.2 s"), "{said}");
+        assert!(said.contains("help: ./setup"), "{said}");
+    }
+
+    /// A child is started in its machine's directory, from where a relative path would lead elsewhere.
+    #[test]
+    fn a_program_is_found_by_its_whole_path() {
+        let found = candidates(Path::new(".")).unwrap();
+        assert!(found.is_absolute(), "{}", found.display());
     }
 }

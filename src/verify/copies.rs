@@ -26,7 +26,7 @@ pub struct Copies {
 
 pub async fn check(target: &Target<'_>, connections: &Connections) -> Vec<Finding> {
     let deadline = Instant::now() + target.patience;
-    poll::until(deadline, async || {
+    poll::until(target, deadline, async || {
         counted(target, connections).await.into_iter().map(|copies| judged(target, copies)).collect()
     })
     .await

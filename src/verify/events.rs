@@ -29,7 +29,7 @@ pub async fn check(target: &Target<'_>, connections: &Connections) -> (Vec<Findi
         for config in objects.streams.iter().filter(|config| !config.sources.is_empty()) {
             if config.sources.iter().any(|source| plan::home(target.desired, &scope, source).is_some()) {
                 let look = async || vec![aggregate(target, connections, &scope, config).await];
-                findings.extend(poll::until(deadline, look).await);
+                findings.extend(poll::until(target, deadline, look).await);
             }
             findings.extend(absent(target, &scope, config));
         }

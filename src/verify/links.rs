@@ -38,15 +38,13 @@ struct Route {
     remote_name: String,
 }
 
+/// JetStream as it is now. What `/varz` says of its configuration is what was so when `/varz` was asked for the first time: of a
+/// server that was asked before its JetStream began, that it has none, for as long as it lives (`monitor.go`, `HandleVarz`).
 #[derive(Deserialize)]
-struct Varz {
+struct Jsz {
     #[serde(default)]
-    jetstream: Jetstream,
-}
-
-#[derive(Default, Deserialize)]
-struct Jetstream {
-    config: Option<JetstreamConfig>,
+    disabled: bool,
+    config: JetstreamConfig,
 }
 
 #[derive(Deserialize)]
@@ -56,7 +54,7 @@ struct JetstreamConfig {
 }
 
 pub async fn check(target: &Target<'_>) -> Vec<Finding> {
-    poll::until(Instant::now() + target.patience, async || look(target).await).await
+    poll::until(target, Instant::now() + target.patience, async || look(target).await).await
 }
 
 async fn look(target: &Target<'_>) -> Vec<Finding> {
@@ -75,16 +73,16 @@ async fn look(target: &Target<'_>) -> Vec<Finding> {
 
 async fn domain(server: &DesiredServer) -> Finding {
     let name = server.machine.as_str();
-    match ask::<Varz>(server.monitor, "varz").await {
-        Ok(Varz { jetstream: Jetstream { config: Some(config) } }) if config.domain == server.domain => {
+    match ask::<Jsz>(server.monitor, "jsz").await {
+        Ok(Jsz { disabled: true, .. }) => Finding::failed(Check::Domain, name, "JetStream is off"),
+        Ok(Jsz { config, .. }) if config.domain == server.domain => {
             Finding::passed(Check::Domain, name, format!("JetStream domain `{}`", server.domain))
         }
-        Ok(Varz { jetstream: Jetstream { config: Some(config) } }) => Finding::failed(
+        Ok(Jsz { config, .. }) => Finding::failed(
             Check::Domain,
             name,
             format!("JetStream domain `{}`, declared is `{}`", config.domain, server.domain),
         ),
-        Ok(_) => Finding::failed(Check::Domain, name, "JetStream is off"),
         Err(error) => Finding::failed(Check::Domain, name, format!("{error:#}")),
     }
 }
@@ -126,5 +124,5 @@ async fn ask<T: serde::de::DeserializeOwned + Send + 'static>(monitor: SocketAdd
         let mut response = agent.get(format!("http://{monitor}/{page}")).call()?;
         Ok(serde_json::from_slice(&response.body_mut().read_to_vec()?)?)
     };
-    tokio::task::spawn_blocking(get).await?.with_context(|| format!("http://{monitor}/{page}"))
+    tokio::task::spawn_blocking(get).await?.with_context(|| format!("no answer from http://{monitor}/{page}"))
 }

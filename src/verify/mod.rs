@@ -13,6 +13,7 @@ mod poll;
 mod queries;
 mod rights;
 mod target;
+mod watch;
 mod wire;
 
 pub use access::{Access, Login};
@@ -20,21 +21,27 @@ pub use copies::{Copies, copies};
 pub use events::Loaded;
 pub use outcome::{Finding, Outcome, Verdict};
 pub use target::{Query, Target, Voice};
+pub use watch::{Unwatched, Watch};
 
 use access::Connections;
+use outcome::Check;
 
 /// All checks, in the order in which one rests on the other. Waits for what normally takes a moment, until the target's deadline.
 pub async fn run(target: &Target<'_>) -> Outcome {
     let mut outcome = Outcome::default();
-    outcome.extend(links::check(target).await);
+    let mut made = |kinds: &[Check], findings: Vec<Finding>| {
+        target.watch.made(kinds, &findings);
+        outcome.extend(findings);
+    };
+    made(&[Check::Link, Check::Domain], links::check(target).await);
     let (connections, failures) = Connections::open(target).await;
-    outcome.extend(failures);
-    outcome.extend(objects::check(target, &connections).await);
+    made(&[Check::Connection], failures);
+    made(&[Check::Stream, Check::Consumer], objects::check(target, &connections).await);
     let (findings, loaded) = events::check(target, &connections).await;
-    outcome.extend(findings);
+    made(&[Check::Events, Check::Aggregate], findings);
+    made(&[Check::Copies], copies::check(target, &connections).await);
+    made(&[Check::Rights], rights::check(target).await);
+    made(&[Check::Query], queries::check(target).await);
     outcome.loaded = loaded;
-    outcome.extend(copies::check(target, &connections).await);
-    outcome.extend(rights::check(target).await);
-    outcome.extend(queries::check(target).await);
     outcome
 }

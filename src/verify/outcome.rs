@@ -22,8 +22,21 @@ pub enum Check {
 }
 
 impl Check {
+    pub const ALL: [Check; 10] = [
+        Check::Link,
+        Check::Domain,
+        Check::Connection,
+        Check::Stream,
+        Check::Consumer,
+        Check::Events,
+        Check::Aggregate,
+        Check::Copies,
+        Check::Rights,
+        Check::Query,
+    ];
+
     /// The word at the beginning of the line.
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Check::Link => "links",
             Check::Domain => "domains",

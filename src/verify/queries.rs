@@ -16,7 +16,7 @@ pub async fn check(target: &Target<'_>) -> Vec<Finding> {
     let mut findings = vec![];
     for query in &target.queries {
         let deadline = Instant::now() + target.patience;
-        findings.extend(poll::until(deadline, async || vec![asked(target, query).await]).await);
+        findings.extend(poll::until(target, deadline, async || vec![asked(target, query).await]).await);
     }
     findings
 }

@@ -1,6 +1,7 @@
 //! What is to be proved: what must be, who says and hears what, and how to come in.
 
 use super::access::Access;
+use super::watch::{Unwatched, Watch};
 use crate::compile::Desired;
 use crate::declare::MessageKind;
 use crate::identity::UserId;
@@ -26,6 +27,8 @@ pub struct Target<'a> {
     pub depth: Depth,
     /// How long catching up may take, for each kind of check.
     pub patience: Duration,
+    /// Hears of it while it runs.
+    pub watch: &'a dyn Watch,
 }
 
 /// A service on a machine, and what its contract lets it say.
@@ -84,6 +87,7 @@ impl<'a> Target<'a> {
             running: running.map(|(machine, process)| (machine.clone(), process.service.clone())).collect(),
             depth: Depth::Digest,
             patience: Self::PATIENCE,
+            watch: &Unwatched,
         }
     }
 }

@@ -304,6 +304,7 @@ impl Domain {
             running: [(machine("office"), service("todos"))].into(),
             depth: Depth::Full,
             patience: self.patience,
+            watch: &leafwright::verify::Unwatched,
         }
     }
 

@@ -2,6 +2,7 @@
 #![cfg(feature = "world")]
 
 mod domain;
+mod early;
 #[path = "../common/ports.rs"]
 mod ports;
 
