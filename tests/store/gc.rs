@@ -81,7 +81,7 @@ fn the_age_decides_by_the_record() {
 #[test]
 fn what_the_register_names_is_never_removed() {
     type Name = fn(&mut Register);
-    let rows: [(&str, Name, &[u64]); 7] = [
+    let rows: [(&str, Name, &[u64]); 8] = [
         ("current", |_| {}, &[6]),
         ("active", |r| r.active = Some(Active { generation: 2, boot_id: "one".into() }), &[2, 6]),
         ("next", |r| r.stage(1).unwrap(), &[1, 6]),
