@@ -10,7 +10,7 @@ use crate::host::machine::boot_units;
 use crate::host::machine::real::change;
 use crate::host::machine::register::{self, Active, Mode};
 use crate::host::machine::{Home, files, generations, go_on};
-use crate::plan::machine::{Content, Observation, between, paths_and_units};
+use crate::plan::machine::{Content, Observation, SeenFile, between, paths_and_units};
 use anyhow::{Result, bail};
 use std::path::Path;
 
@@ -28,7 +28,8 @@ pub fn apply_root(home: &Home, prepared: &Prepared, program: &Path, talk: &mut d
     let new = Content::of(&prepared.closure)?;
     let old = register.active_generation().map(|active| generation(home, active)).transpose()?;
     let (paths, _) = paths_and_units(old.as_ref().map(|old| &old.content), &new);
-    let seen = files::look(home.root(), paths.iter().map(String::as_str))?;
+    let mut seen = files::look(home.root(), paths.iter().map(String::as_str))?;
+    seen.values_mut().for_each(as_packed);
     let seen = Observation { files: seen, ..Observation::default() };
     let mut plan = between(old.as_ref().map(|old| &old.content), &new, &seen);
     plan.before = files_of(&plan);
@@ -57,4 +58,17 @@ pub fn apply_root(home: &Home, prepared: &Prepared, program: &Path, talk: &mut d
     register.current = Some(number);
     register::write(home, &lock, &register)?;
     Ok(Outcome::Applied { generation: number, steps: plan.steps().count(), mode: Mode::Persist })
+}
+
+/// Who builds an image without being root owns its files, until they are packed as root's.
+fn as_packed(file: &mut SeenFile) {
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    if let SeenFile::File { uid, gid, .. } = file {
+        if *uid == user.as_raw() {
+            *uid = 0;
+        }
+        if *gid == group.as_raw() {
+            *gid = 0;
+        }
+    }
 }
