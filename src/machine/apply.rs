@@ -3,7 +3,7 @@
 //! Refuses: starting a second one beside the first, and doing anything that the plan did not say.
 
 use super::precheck;
-use super::recover::recover;
+use super::recover::settled;
 use super::{Prepared, generation};
 use crate::apply::machine::{self, Change, Generation, Progress};
 use crate::compile;
@@ -92,7 +92,10 @@ type OwnDoor<'a> = Real<'a, OverLink>;
 pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut dyn Talk) -> Result<Outcome> {
     let machine = prepared.machine.name.as_str();
     let lock = home.lock(&format!("apply of {machine}"))?;
-    let register = recovered(home, &lock, machine, order, talk).await?;
+    let mut register = register::open(home, machine)?;
+    if order.asked == Asked::All {
+        register = settled(home, &lock, register, talk).await?;
+    }
     let mut door = Real {
         home,
         lock: &lock,
@@ -136,17 +139,6 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
         None => stored(home, &lock, prepared, order.mode, &mut door.register)?,
     };
     carry_out(prepared, order, found, number, &mut door, talk).await
-}
-
-/// The register, after whatever an earlier apply left behind is put right.
-async fn recovered(home: &Home, lock: &Lock, machine: &str, order: &Order, talk: &mut dyn Talk) -> Result<Register> {
-    let register = register::open(home, machine)?;
-    if register.pending.is_none() || order.asked != Asked::All {
-        return Ok(register);
-    }
-    let returned = recover(home, lock, register, "its apply ended before it was committed").await?;
-    returned.into_iter().for_each(|returned| talk.say(&returned.to_string()));
-    register::open(home, machine)
 }
 
 /// A damaged closure of the active generation is made whole where it is the one that was just compiled.

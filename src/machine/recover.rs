@@ -2,6 +2,7 @@
 //!
 //! Refuses: going back from what is committed.
 
+use super::apply::Talk;
 use super::generation;
 use super::rollback::monitor_of;
 use crate::apply::machine::{self, Count, Generation, Returned, Wait, go_back};
@@ -84,6 +85,30 @@ pub(super) async fn recover(home: &Home, lock: &Lock, register: Register, reason
     let systemd = Systemd::connect().await?;
     let mut door = door(home, lock, register, systemd, Manager::Runs)?;
     go_back(&mut door, old.as_ref(), &new, reason, &mut |_| ()).await.map(Some)
+}
+
+/// Whatever an earlier apply left behind is put right: what is pending is given back, and what a commit left goes.
+pub(super) async fn settled(home: &Home, lock: &Lock, register: Register, talk: &mut dyn Talk) -> Result<Register> {
+    let mut register = register;
+    if register.pending.is_some() {
+        let machine = register.machine.clone();
+        let returned = recover(home, lock, register, "its apply ended before it was committed").await?;
+        returned.into_iter().for_each(|returned| talk.say(&returned.to_string()));
+        register = register::open(home, &machine)?;
+    }
+    let (Some(left), Some(active)) = (register.leaving, register.active_generation()) else { return Ok(register) };
+    let (old, new) = generations(home, Some(left), active)?;
+    let mut door = door(home, lock, register, Systemd::connect().await?, Manager::Runs)?;
+    tidy(&mut door, old.as_ref(), &new).await?;
+    Ok(door.register)
+}
+
+/// What is left on the machine of the generation before the commit goes. Nothing is started here: that is the next plan's business.
+async fn tidy(door: &mut Real<'_, NoLink>, old: Option<&Generation>, new: &Generation) -> Result<()> {
+    let plan = plan_to(door, old.map(|old| &old.content), &new.content).await?;
+    let mut count = Count { done: 0, of: plan.last.len() };
+    machine::carry_out(door, new.number, &plan.last, &mut count, &mut |_| ()).await?;
+    door.tidied().await
 }
 
 fn generations(home: &Home, from: Option<u64>, to: u64) -> Result<(Option<Generation>, Generation)> {
@@ -171,12 +196,7 @@ pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<
     match machine::hold(&mut door, &wait, &mut |_| ()).await {
         Ok(()) => {
             door.commit().await?;
-            // What the boot left of the old generation goes now.
-            let plan = plan_to(&mut door, old.as_ref().map(|old| &old.content), &new.content).await?;
-            let steps: Vec<_> = plan.steps().cloned().collect();
-            let mut count = Count { done: 0, of: steps.len() };
-            machine::carry_out(&mut door, new.number, &steps, &mut count, &mut |_| ()).await?;
-            door.tidied().await?;
+            tidy(&mut door, old.as_ref(), &new).await?;
             Ok(Some(Confirmed::Committed(new.number)))
         }
         Err(failed) => {

@@ -4,7 +4,7 @@
 
 use super::apply::{Order, Outcome, Talk};
 use super::generation;
-use super::recover::recover;
+use super::recover::settled;
 use crate::apply::machine::{self, Change, Generation, Objects};
 use crate::host::door::Door as _;
 use crate::host::machine::real::{Boot, Manager, NoLink, Real};
@@ -28,12 +28,8 @@ impl Objects for Nothing {
 pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut dyn Talk) -> Result<Outcome> {
     let lock = home.lock("rollback")?;
     let missing = || format!("nothing was ever applied on this machine: {} is not there", home.register().display());
-    let mut register = register::read(home)?.with_context(missing)?;
-    if register.pending.is_some() {
-        let returned = recover(home, &lock, register, "its apply ended before it was committed").await?;
-        returned.into_iter().for_each(|returned| talk.say(&returned.to_string()));
-        register = register::read(home)?.with_context(missing)?;
-    }
+    let register = register::read(home)?.with_context(missing)?;
+    let register = settled(home, &lock, register, talk).await?;
     let target = generations::rollback(home, &register, named)?;
     let new = generation(home, target.number)?;
     let old: Option<Generation> = register.active_generation().map(|active| generation(home, active)).transpose()?;

@@ -91,3 +91,30 @@ pub fn modes_last_as_long_as_they_say() {
     assert!(sound(&office).contains("office is generation 3"));
     assert!(office.read("/etc/nats/nats-server.json").unwrap().contains("16777216"));
 }
+
+/// What could not go after the commit goes with the next apply.
+pub fn what_a_commit_left_goes_later() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    let base = operator.text_of("office");
+    let theirs = office.read("/etc/motd").expect("the machine has one of its own");
+    operator.write("office", &format!("{base}\nfiles.\"/etc/motd\".text = \"ours\\n\"\n"));
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success(), "{}", output.stderr);
+    office.must(["mv", "/var/lib/leafwright/originals", "/var/lib/leafwright/away"]);
+    operator.write("office", &base);
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert_eq!(output.status.code(), Some(4), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("the generation is committed, but not all of the old one is gone"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!((&register(&office)["current"], &register(&office)["leaving"]), (&3.into(), &2.into()));
+    office.must(["mv", "/var/lib/leafwright/away", "/var/lib/leafwright/originals"]);
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success(), "{}", output.stderr);
+    assert!(register(&office)["leaving"].is_null());
+    assert_eq!(office.read("/etc/motd").as_deref(), Some(theirs.as_str()));
+    sound(&office);
+}

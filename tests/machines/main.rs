@@ -32,6 +32,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside back::a_unit_that_does_not_stay_up_goes_back,
     Inside back::a_killed_apply_goes_back,
     Inside back::a_power_cut_goes_back,
+    Inside back::what_a_commit_left_goes_later,
     Inside back::modes_last_as_long_as_they_say,
     Inside drift::a_damaged_store_is_named_and_mended,
     Inside drift::what_hands_change_is_found_and_repaired,

@@ -17,7 +17,6 @@ fn boot(program: &str, state: &str) -> String {
     format!(
         "[Unit]\n\
          Description=the generation that this machine is\n\
-         Documentation=man:leafwright(1)\n\
          DefaultDependencies=no\n\
          RequiresMountsFor={state} /etc\n\
          After=local-fs.target systemd-sysusers.service\n\
