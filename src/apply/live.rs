@@ -104,7 +104,7 @@ impl<C: Closures> World for Live<'_, C> {
         let jetstream = self.jetstream(on)?;
         let seed = self.seed(on, load.set)?.clone();
         let progress = &mut self.progress;
-        seed::load(jetstream.client(), jetstream.prefix(), &seed, |at| progress(&seed.set, at)).await?;
+        seed::load(&jetstream, &seed, |at| progress(&seed.set, at)).await?;
         Ok(())
     }
 }

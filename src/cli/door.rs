@@ -4,9 +4,9 @@
 
 use super::WrongUsage;
 use crate::foreground::contexts;
+use crate::host::endpoint::Login;
 use crate::host::keys::Secret;
 use crate::host::machine::lock;
-use crate::seed::Login;
 use anyhow::{Context, Result, anyhow};
 use async_nats::{Client, ConnectOptions, Event, ServerError};
 use serde::Deserialize;
@@ -83,13 +83,7 @@ impl Door {
             }
         }
         let file = self.context_file(root)?;
-        let options = match login(&file)? {
-            None => ConnectOptions::new(),
-            Some(Login::NKey(seed)) => ConnectOptions::with_nkey(seed.reveal().trim().to_owned()),
-            // The library's error could quote the file.
-            Some(Login::Creds(creds)) => ConnectOptions::with_credentials(creds.reveal())
-                .map_err(|_| anyhow::anyhow!("the creds file is damaged"))?,
-        };
+        let options = login(&file)?.map_or_else(|| Ok(ConnectOptions::new()), |login| login.options())?;
         let options = match &file.inbox_prefix {
             Some(prefix) => options.custom_inbox_prefix(prefix),
             None => options,

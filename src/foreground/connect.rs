@@ -3,15 +3,15 @@
 //! Refuses: waiting without end. A server that does not answer in time is an error that names it.
 
 use crate::compile::{Compiled, Desired, DesiredServer};
+use crate::host::endpoint::{Endpoint, Login};
 use crate::host::jetstream::JetStream;
 use crate::host::keys::{KeyId, KeyStore};
 use crate::identity::sets::inbox;
 use crate::identity::{PublicIdentity, UserId};
 use crate::plan::Scope;
 use anyhow::{Context, Result};
-use async_nats::{Client, ConnectOptions};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,8 +24,7 @@ pub async fn all(
 ) -> Result<BTreeMap<Scope, JetStream>> {
     let mut handles = BTreeMap::new();
     for server in compiled.desired.servers.values().filter(|server| !server.member) {
-        let client = leaf(server, store).await?;
-        handles.insert(Scope::Machine(server.machine.clone()), JetStream::new(client, None));
+        handles.insert(Scope::Machine(server.machine.clone()), leaf(server, store).await?);
     }
     if compiled.desired.servers.values().any(|server| server.member) {
         handles.insert(Scope::Cluster, cluster(&compiled.desired, store, identity).await?);
@@ -33,30 +32,20 @@ pub async fn all(
     Ok(handles)
 }
 
-async fn leaf(server: &DesiredServer, store: &KeyStore) -> Result<Client> {
+async fn leaf(server: &DesiredServer, store: &KeyStore) -> Result<JetStream> {
     let user = UserId::LocalProvisioner(server.machine.clone());
     let key = KeyId::User(user.clone());
     let key = store.nkey(&key)?.with_context(|| format!("the key store has no key of {user}"))?;
-    let seed = key.seed()?;
-    let options =
-        ConnectOptions::with_nkey(seed.reveal().to_owned()).custom_inbox_prefix(inbox(&server.machine, "provisioner"));
-    open(options, &[server.listen]).await.with_context(|| format!("cannot connect to {}", server.machine))
+    let endpoint = Endpoint::at([server.listen]).login(Login::NKey(key.seed()?));
+    let endpoint = Arc::new(endpoint.inbox(inbox(&server.machine, "provisioner")));
+    JetStream::open(endpoint, None, PATIENCE).await.with_context(|| format!("cannot connect to {}", server.machine))
 }
 
 /// The cluster's JetStream, through any of its members.
 pub async fn cluster(desired: &Desired, store: &KeyStore, identity: &PublicIdentity) -> Result<JetStream> {
-    let members: Vec<SocketAddr> =
-        desired.servers.values().filter(|server| server.member).map(|server| server.listen).collect();
+    let members = desired.servers.values().filter(|server| server.member).map(|server| server.listen);
     let user = UserId::Provisioner;
     let jwt = identity.users.get(&user).and_then(|user| user.jwt.as_deref()).context("the provisioner has no JWT")?;
-    let creds = store.creds(&user, jwt)?;
-    let options = ConnectOptions::with_credentials(creds.reveal())?;
-    let client = open(options, &members).await.context("cannot connect to the cluster")?;
-    Ok(JetStream::new(client, None))
-}
-
-async fn open(options: ConnectOptions, servers: &[SocketAddr]) -> Result<Client> {
-    let urls: Vec<String> = servers.iter().map(|server| format!("nats://{server}")).collect();
-    let connecting = options.name("leafwright").ignore_discovered_servers().connection_timeout(PATIENCE).connect(urls);
-    tokio::time::timeout(PATIENCE, connecting).await.context("no answer in time")?.map_err(Into::into)
+    let endpoint = Endpoint::at(members).login(Login::Creds(store.creds(&user, jwt)?));
+    JetStream::open(Arc::new(endpoint), None, PATIENCE).await.context("cannot connect to the cluster")
 }

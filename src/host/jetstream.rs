@@ -2,6 +2,7 @@
 //!
 //! Refuses: blind creation. A change is asked for in full, pedantically, and believed only when it is read back.
 
+use super::endpoint::Endpoint;
 use crate::compile::jetstream::{ConsumerConfig, StreamConfig};
 use crate::plan::{Change, ObservedConsumer, ObservedObjects, ObservedStream, consumers, rules, streams};
 use async_nats::client::RequestErrorKind;
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The API level of nats-server 2.15, in which recreated origins of sources are noticed.
@@ -108,10 +110,11 @@ impl ApiError {
 }
 
 /// One JetStream domain, as seen from a client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct JetStream {
     client: Client,
     prefix: String,
+    endpoint: Arc<Endpoint>,
 }
 
 /// What must be found when it is read back.
@@ -172,10 +175,15 @@ struct ConsumerInfo {
 }
 
 impl JetStream {
-    /// `None` is the domain of the server that the client is connected to.
-    pub fn new(client: Client, domain: Option<&str>) -> Self {
+    /// Connects within `patience`. `None` is the domain of the server at the endpoint.
+    pub async fn open(endpoint: Arc<Endpoint>, domain: Option<&str>, patience: Duration) -> anyhow::Result<Self> {
         let prefix = domain.map_or_else(|| "$JS.API".to_owned(), |domain| format!("$JS.{domain}.API"));
-        Self { client, prefix }
+        Ok(Self { client: endpoint.connect(patience).await?, prefix, endpoint })
+    }
+
+    /// Where the connection came in, for whoever needs another one.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     pub fn client(&self) -> &Client {

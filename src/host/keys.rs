@@ -53,6 +53,7 @@ impl KeyId {
 }
 
 /// Secret text. It has neither `Debug` nor `Display`, and is overwritten when dropped.
+#[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {

@@ -13,6 +13,8 @@ pub mod disk;
 #[cfg(feature = "world")]
 pub mod credentials;
 #[cfg(feature = "world")]
+pub mod endpoint;
+#[cfg(feature = "world")]
 pub mod enrolment;
 #[cfg(feature = "world")]
 pub mod fake;

@@ -7,6 +7,7 @@ use crate::apply::{self, Journal, Live, Progress};
 use crate::compile::Desired;
 use crate::diag::{Checked, Report, Sources};
 use crate::foreground::Fault;
+use crate::host::endpoint::{Endpoint, Login};
 use crate::host::jetstream::JetStream;
 use crate::host::keys::KeyStore;
 use crate::host::world::World as _;
@@ -14,9 +15,9 @@ use crate::identity::{self, UserId};
 use crate::load;
 use crate::plan::{self, Plan, Scope};
 use anyhow::{Context as _, Result};
-use async_nats::ConnectOptions;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// For a member that is there.
@@ -62,19 +63,20 @@ pub async fn apply_domain(
 ) -> Result<Option<Plan>> {
     let DomainPrepared { sources, desired, creds, .. } = prepared;
     anyhow::ensure!(desired.cluster.is_some(), "this domain has no cluster, so nothing belongs to it alone");
-    let options = ConnectOptions::with_credentials(creds.reveal())
-        .map_err(|_| anyhow::anyhow!("the credentials of {} are damaged", UserId::Provisioner))?;
-    let options = options.name("leafwright").ignore_discovered_servers().request_timeout(Some(ANSWER));
-    let connecting = tokio::time::timeout(ANSWER, options.connect(servers.to_vec()));
-    let client = connecting.await.ok().and_then(Result::ok);
-    let client = client.with_context(|| {
+    let addresses = servers
+        .iter()
+        .map(|server| server.parse().with_context(|| format!("{server} is no address of a nats-server: HOST[:PORT]")));
+    let addresses = addresses.collect::<Result<_>>()?;
+    let endpoint = Endpoint { addresses, login: Some(Login::Creds(creds.clone())), inbox: None };
+    let opened = JetStream::open(Arc::new(endpoint), None, ANSWER).await;
+    let jetstream = opened.with_context(|| {
         format!(
             "the cluster does not answer at {}\nhelp: members listen for clients on their own loopback; run this on a member, or forward a port: ssh -L 4222:127.0.0.1:4222 MEMBER",
             servers.join(", ")
         )
     })?;
     let mut journal = Journal::open(journal)?;
-    let jetstreams = BTreeMap::from([(Scope::Cluster, JetStream::new(client, None))]);
+    let jetstreams = BTreeMap::from([(Scope::Cluster, jetstream)]);
     let closures = NoClosures(desired);
     let mut world = Live { desired, closures, jetstreams, made: journal.made(), progress: Box::new(|_, _| ()) };
     let observed = world.observe().await?;

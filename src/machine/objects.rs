@@ -6,6 +6,7 @@ use crate::apply::machine::Objects;
 use crate::apply::{self, Closures, Journal, Live};
 use crate::compile::Desired;
 use crate::diag::Sources;
+use crate::host::endpoint::{Endpoint, Login};
 use crate::host::jetstream::JetStream;
 use crate::host::keys::{KeyId, KeyStore};
 use crate::host::world::World as _;
@@ -14,9 +15,9 @@ use crate::identity::sets::inbox;
 use crate::name::MachineName;
 use crate::plan::{self, Plan, Scope};
 use anyhow::{Context as _, Result, bail};
-use async_nats::ConnectOptions;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// nats-server has just been started: it is asked again until then.
@@ -82,23 +83,22 @@ impl OwnObjects<'_> {
         let key = key.with_context(|| {
             format!("this machine has no key of {user}\nhelp: make it with `leafwright keys make {}`", self.machine)
         })?;
-        let address = format!("nats://{}", server.listen);
+        let endpoint = Endpoint::at([server.listen]).login(Login::NKey(key.seed()?));
+        let endpoint = Arc::new(endpoint.inbox(inbox(self.machine, "provisioner")));
+        let address = server.listen;
         let trying = async {
             loop {
-                let options = ConnectOptions::with_nkey(key.seed()?.reveal().to_owned());
-                let options = options.custom_inbox_prefix(inbox(self.machine, "provisioner")).name("leafwright");
-                match options.connect(&address).await {
-                    Ok(client) => return Ok(client),
-                    Err(error) if error.to_string().contains("authorization violation") => {
-                        return Err(anyhow::Error::from(error).context(format!("{address} does not know {user}")));
+                match JetStream::open(endpoint.clone(), None, patience).await {
+                    Ok(jetstream) => return Ok(jetstream),
+                    Err(error) if format!("{error:#}").contains("authorization violation") => {
+                        return Err(error.context(format!("{address} does not know {user}")));
                     }
                     Err(_) => tokio::time::sleep(PAUSE).await,
                 }
             }
         };
-        let client = tokio::time::timeout(patience, trying).await;
-        let client = client.with_context(|| format!("nats-server does not answer at {address}"))??;
-        Ok(JetStream::new(client, None))
+        let opened = tokio::time::timeout(patience, trying).await;
+        opened.with_context(|| format!("nats-server does not answer at {address}"))?
     }
 }
 

@@ -7,10 +7,12 @@ use crate::compile::{Closure, Desired};
 use crate::diag::{Checked, Report, Sources};
 use crate::foreground::Fault;
 use crate::host::credentials::{self, References};
+use crate::host::endpoint::{Endpoint, Login};
 use crate::host::keys::{KeyId, KeyStore};
-use crate::host::link::{Login, OverLink};
+use crate::host::link::{OverLink, Way};
 use crate::host::machine::Home;
 use crate::identity::UserId;
+use crate::identity::sets;
 use crate::load;
 use crate::name::MachineName;
 use crate::plan::machine::gates::HasLink;
@@ -91,8 +93,9 @@ impl Prepared {
             None => None,
         };
         let Some(key) = key else { return Ok(OverLink::new(None)) };
-        let (machine, listen, hub) = (self.machine.name.clone(), server.listen, cluster.name.to_string());
-        Ok(OverLink::new(Some(Login { machine, listen, seed: key.seed()?, hub })))
+        let endpoint = Endpoint::at([server.listen]).login(Login::NKey(key.seed()?));
+        let endpoint = endpoint.inbox(sets::inbox(&self.machine.name, "provisioner"));
+        Ok(OverLink::new(Some(Way { endpoint, hub: cluster.name.to_string() })))
     }
 
     /// Is there a link to the domain that can be proved?

@@ -3,16 +3,15 @@
 //! Refuses: deciding from a lost acknowledgement. What happened is read from the stream, never assumed.
 
 use super::api::{Failure, codes};
-use super::batch::{self, Ack, MAX_BYTES, MAX_MESSAGES, Publisher};
+use super::batch::{self, MAX_BYTES, MAX_MESSAGES, Publisher};
 use super::compare::{self, Depth};
 use super::digest::Prefixes;
-use super::door::Door;
 use super::error::SeedError;
-use super::pipe::Pipe;
 use super::stored::Place;
 use crate::compile::Seed;
+use crate::host::endpoint::Endpoint;
+use crate::host::jetstream::JetStream;
 use crate::resolve::SeedEvent;
-use async_nats::Client;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -45,37 +44,10 @@ pub struct Loaded {
     pub resyncs: u32,
 }
 
-/// Loads what is missing of the set. `api` is the API prefix of the stream's JetStream domain as seen from `client`;
-/// the stream's subjects must be reachable from there.
-pub async fn load(
-    client: &Client,
-    api: &str,
-    seed: &Seed,
-    progress: impl FnMut(Progress),
-) -> Result<Loaded, SeedError> {
-    run(client, api, None, seed, progress).await
-}
-
-/// As `load`, and the batches go over a connection of their own through `door`, which is faster.
-/// The door must lead to the account that `client` is in.
-pub async fn load_through(
-    door: &Door,
-    client: &Client,
-    api: &str,
-    seed: &Seed,
-    progress: impl FnMut(Progress),
-) -> Result<Loaded, SeedError> {
-    run(client, api, Some(door), seed, progress).await
-}
-
-async fn run(
-    client: &Client,
-    api: &str,
-    door: Option<&Door>,
-    seed: &Seed,
-    mut progress: impl FnMut(Progress),
-) -> Result<Loaded, SeedError> {
-    let place = Place { client, api, stream: seed.target.stream.as_str() };
+/// Loads what is missing of the set into its stream in this JetStream domain, whose subjects must be reachable from there.
+/// The batches go over a connection of their own to the same endpoint.
+pub async fn load(jetstream: &JetStream, seed: &Seed, mut progress: impl FnMut(Progress)) -> Result<Loaded, SeedError> {
+    let place = Place { client: jetstream.client(), api: jetstream.prefix(), stream: seed.target.stream.as_str() };
     let total = seed.events.events.len() as u64;
     let mut prefixes = Prefixes::of(&seed.events.events);
     let mut loaded = Loaded { total, before: 0, added: 0, resyncs: 0 };
@@ -99,7 +71,7 @@ async fn run(
         if at == total {
             return Ok(loaded);
         }
-        match send_rest(place, door, seed, &mut prefixes, at, &mut progress).await {
+        match send_rest(place, jetstream.endpoint(), seed, &mut prefixes, at, &mut progress).await {
             Ok(()) => return Ok(loaded),
             Err(Halt::ForGood(error)) => return Err(error),
             Err(Halt::Doubt(why)) => {
@@ -127,35 +99,6 @@ async fn pause(error: SeedError, stored: u64, since: Instant) -> Result<(), Seed
     })
 }
 
-/// How batches travel.
-enum Way {
-    Client(Publisher),
-    Pipe(Pipe),
-}
-
-impl Way {
-    async fn open(client: &Client, door: Option<&Door>) -> Result<Self, Failure> {
-        let Some(door) = door else { return Publisher::new(client).await.map(Way::Client) };
-        let inbox = client.new_inbox();
-        let prefix = inbox.rsplit_once('.').map_or("_INBOX", |(prefix, _)| prefix);
-        Pipe::open(door, prefix, batch::token(&inbox).to_owned()).await.map(Way::Pipe)
-    }
-
-    async fn send(&mut self, place: &batch::Place, prefix: &str, events: &[SeedEvent]) -> Result<(), Failure> {
-        match self {
-            Way::Client(publisher) => publisher.send(place, prefix, events).await,
-            Way::Pipe(pipe) => pipe.send(place, prefix, events).await,
-        }
-    }
-
-    async fn heard(&mut self, patience: Duration) -> Result<Ack, Failure> {
-        match self {
-            Way::Client(publisher) => publisher.heard(patience).await,
-            Way::Pipe(pipe) => pipe.heard(patience).await,
-        }
-    }
-}
-
 /// Why sending stopped.
 enum Halt {
     /// Something did not arrive or did not fit, in words: the stream knows what is true.
@@ -166,14 +109,15 @@ enum Halt {
 /// Sends all events after the first `at`, some batches ahead of their acknowledgements.
 async fn send_rest(
     place: Place<'_>,
-    door: Option<&Door>,
+    endpoint: &Endpoint,
     seed: &Seed,
     prefixes: &mut Prefixes<'_>,
     at: u64,
     progress: &mut impl FnMut(Progress),
 ) -> Result<(), Halt> {
     let events = &seed.events.events;
-    let mut publisher = Way::open(place.client, door).await.map_err(|failure| judged(place.stream, at, failure))?;
+    let mut publisher =
+        Publisher::open(endpoint, place.client).await.map_err(|failure| judged(place.stream, at, failure))?;
     let mut next = usize::try_from(at).unwrap_or(usize::MAX);
     let mut acknowledged = at;
     let mut expected: VecDeque<u64> = VecDeque::with_capacity(AHEAD);

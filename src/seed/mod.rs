@@ -8,10 +8,8 @@ pub mod api;
 mod batch;
 mod compare;
 mod digest;
-pub mod door;
 mod error;
 mod load;
-mod pipe;
 pub mod progress;
 mod stored;
 #[doc(hidden)]
@@ -20,6 +18,5 @@ pub mod talk;
 
 pub use compare::{Depth, check};
 pub use digest::Prefixes;
-pub use door::{Door, Login};
 pub use error::{Difference, SeedError};
-pub use load::{Loaded, Progress, load, load_through};
+pub use load::{Loaded, Progress, load};

@@ -8,12 +8,12 @@ use crate::identity::UserId;
 use crate::name::MachineName;
 use crate::plan::Scope;
 use anyhow::{Context, Result};
-use async_nats::{Client, ConnectOptions};
+use async_nats::Client;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use crate::seed::Login;
+pub use crate::host::endpoint::Login;
 
 /// Hands out logins; `None` where this machine has no key of that user.
 pub trait Access {
@@ -26,12 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Connects as `user`; with `inbox` as the prefix of its inboxes where the user may hear that only.
 pub async fn connect(access: &dyn Access, user: &UserId, address: SocketAddr, inbox: Option<String>) -> Result<Client> {
     let login = access.login(user).with_context(|| format!("there is no key of {user} here"))?;
-    let options = match login {
-        Login::NKey(seed) => ConnectOptions::with_nkey(seed.reveal().trim().to_owned()),
-        // The library's error could quote the file.
-        Login::Creds(creds) => ConnectOptions::with_credentials(creds.reveal())
-            .map_err(|_| anyhow::anyhow!("the credentials of {user} are damaged"))?,
-    };
+    let options = login.options().with_context(|| format!("cannot be {user}"))?;
     let options = match inbox {
         Some(prefix) => options.custom_inbox_prefix(prefix),
         None => options,

@@ -3,7 +3,7 @@
 //! Refuses: guessing by time. A violation is answered in order, so when the PONG comes, every `-ERR` before it has come.
 //! A client library hands such errors to a callback, some time.
 
-use crate::seed::door::{Login, connect_options};
+use crate::host::endpoint::{Login, connect_options};
 use anyhow::{Context, Result, bail};
 use std::collections::VecDeque;
 use std::net::SocketAddr;

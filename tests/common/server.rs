@@ -1,6 +1,7 @@
 //! Real nats-servers on free loopback ports, each in a directory of its own; killed, by pid, when they are dropped.
 
 use super::ports::free_ports;
+use leafwright::host::endpoint::Endpoint;
 use leafwright::host::jetstream::JetStream;
 use leafwright::host::monitor;
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a server, or an election, may take on a busy machine.
@@ -87,7 +89,12 @@ impl Server {
     }
 
     pub async fn jetstream(&self) -> JetStream {
-        JetStream::new(self.client().await, None)
+        self.jetstream_of(None).await
+    }
+
+    /// The domain with this name as seen from here; `None` is the server's own.
+    pub async fn jetstream_of(&self, domain: Option<&str>) -> JetStream {
+        JetStream::open(Arc::new(Endpoint::at([self.listen])), domain, DEADLINE).await.unwrap()
     }
 
     /// Kills it as a power cut would. Its directory stays until it is dropped.

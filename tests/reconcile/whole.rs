@@ -117,10 +117,10 @@ async fn a_recreated_origin_is_stored_twice() {
 #[tokio::test]
 async fn a_domain_that_nobody_serves_is_unreachable() {
     let server = Server::start("one").await;
-    let nowhere = JetStream::new(server.client().await, Some("nowhere"));
+    let nowhere = server.jetstream_of(Some("nowhere")).await;
     let error = nowhere.request::<Value>("STREAM.NAMES", &Value::Null).await.unwrap_err();
     assert!(matches!(error, ApiError::Unreachable { .. }), "{error}");
-    let here = JetStream::new(server.client().await, Some("one"));
+    let here = server.jetstream_of(Some("one")).await;
     assert!(here.observe().await.unwrap().streams.is_empty());
     let varz = leafwright::host::monitor::varz(server.monitor).await.unwrap();
     assert_eq!(varz.server_name, "one");

@@ -1,8 +1,9 @@
 //! The seeder itself is killed with -9 at random moments, again and again, and then left to finish.
 
+use super::complete;
 use super::servers::{Servers, create, seed_stream};
-use super::{API, complete};
-use leafwright::seed::{self, Door, synthetic};
+use leafwright::host::jetstream::JetStream;
+use leafwright::seed::{self, synthetic};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -18,12 +19,8 @@ fn the_seeder_that_is_killed() {
     let seed = synthetic::seed("SEED", synthetic::events(EVENTS));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let client = super::servers::connect(&urls).await;
-        let addresses = urls.split(',').map(|url| url.trim_start_matches("nats://").parse().unwrap()).collect();
-        let door = Door { addresses, login: None };
-        seed::load_through(&door, &client, API, &seed, |progress| println!("\nstored {}", progress.stored))
-            .await
-            .unwrap();
+        let jetstream = super::servers::connect(&urls).await;
+        seed::load(&jetstream, &seed, |progress| println!("\nstored {}", progress.stored)).await.unwrap();
     });
 }
 
@@ -77,8 +74,9 @@ fn finished(urls: &str) {
 }
 
 /// Deletes a stream that is there.
-async fn delete(client: &async_nats::Client, name: &str) {
-    let reply = client.request(format!("$JS.API.STREAM.DELETE.{name}"), "".into()).await.expect("an answer");
+async fn delete(jetstream: &JetStream, name: &str) {
+    let reply =
+        jetstream.client().request(format!("$JS.API.STREAM.DELETE.{name}"), "".into()).await.expect("an answer");
     let reply: serde_json::Value = serde_json::from_slice(&reply.payload).expect("JSON");
     assert_eq!(reply["success"], true, "{reply}");
 }
@@ -88,27 +86,27 @@ async fn survives(servers: Servers) {
     let seed_of_random =
         seed_of_random.unwrap_or_else(|| u64::from(std::process::id()) << 20 | u64::from(servers.members[0].port));
     println!("LEAFWRIGHT_TEST_RANDOM={seed_of_random}");
-    let client = servers.client().await;
+    let jetstream = servers.jetstream().await;
     let urls = servers.members.iter().map(|member| member.url()).collect::<Vec<_>>().join(",");
     let set = synthetic::seed("SEED", synthetic::events(EVENTS));
     let mut random = Random(seed_of_random);
     // A set takes only so many kills before it is complete; then it is compared event by event, and the next one begins.
     let mut midway = 0;
     for sets in 1.. {
-        create(&client, seed_stream("SEED", servers.members.len())).await;
+        create(&jetstream, seed_stream("SEED", servers.members.len())).await;
         let left = KILLS - midway;
         midway += tokio::task::block_in_place(|| {
             let met = (0..left).filter(|_| killed(&urls, &mut random)).count();
             finished(&urls);
             met
         });
-        complete(&client, &set).await;
+        complete(&jetstream, &set).await;
         println!("{midway} of {KILLS} kills met a seeder between its first and its last event, in {sets} sets");
         if midway >= KILLS {
             return;
         }
         assert!(sets < 10, "too few kills came while events were loaded");
-        delete(&client, "SEED").await;
+        delete(&jetstream, "SEED").await;
     }
 }
 

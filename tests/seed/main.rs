@@ -7,13 +7,12 @@ mod ports;
 mod servers;
 
 use leafwright::compile::Seed;
+use leafwright::host::jetstream::JetStream;
 use leafwright::seed::{self, Depth, SeedError, synthetic};
 use servers::{Servers, Sync, create, seed_stream};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
-
-const API: &str = "$JS.API";
 
 fn of(count: usize) -> Seed {
     synthetic::seed("SEED", synthetic::events(count))
@@ -23,39 +22,34 @@ fn servers(count: usize) -> Servers {
     Servers::start(count, Sync::Default)
 }
 
-async fn load(client: &async_nats::Client, seed: &Seed) -> Result<seed::Loaded, SeedError> {
-    seed::load(client, API, seed, |_| ()).await
-}
-
-/// The same over a connection of the seeder's own.
-async fn load_through(servers: &Servers, client: &async_nats::Client, seed: &Seed) -> Result<seed::Loaded, SeedError> {
-    seed::load_through(&servers.door(), client, API, seed, |_| ()).await
+async fn load(jetstream: &JetStream, seed: &Seed) -> Result<seed::Loaded, SeedError> {
+    seed::load(jetstream, seed, |_| ()).await
 }
 
 /// What the stream holds is the set: count, order and content.
-async fn complete(client: &async_nats::Client, seed: &Seed) {
-    let stored = seed::check(client, API, seed, Depth::Full).await.expect("equal");
+async fn complete(jetstream: &JetStream, seed: &Seed) {
+    let stored = seed::check(jetstream.client(), jetstream.prefix(), seed, Depth::Full).await.expect("equal");
     assert_eq!(stored, seed.events.events.len() as u64);
 }
 
 #[tokio::test]
 async fn a_set_is_loaded_once_and_then_never_again_and_grows_at_its_end() {
     let servers = servers(1);
-    let client = servers.client().await;
-    create(&client, seed_stream("SEED", 1)).await;
+    let jetstream = servers.jetstream().await;
+    create(&jetstream, seed_stream("SEED", 1)).await;
     let mut told = vec![];
-    let loaded = seed::load(&client, API, &of(2_500), |progress| told.push(progress.stored)).await.unwrap();
+    let loaded = seed::load(&jetstream, &of(2_500), |progress| told.push(progress.stored)).await.unwrap();
     assert_eq!((loaded.total, loaded.before, loaded.added, loaded.resyncs), (2_500, 0, 2_500, 0));
     assert_eq!(told, [0, 1_000, 2_000, 2_500]);
-    let again = load(&client, &of(2_500)).await.unwrap();
+    let again = load(&jetstream, &of(2_500)).await.unwrap();
     assert_eq!((again.before, again.added), (2_500, 0));
-    let grown = load(&client, &of(2_501)).await.unwrap();
+    let grown = load(&jetstream, &of(2_501)).await.unwrap();
     assert_eq!((grown.before, grown.added), (2_500, 1));
-    let through = load_through(&servers, &client, &of(4_000)).await.unwrap();
+    let through = load(&jetstream, &of(4_000)).await.unwrap();
     assert_eq!((through.before, through.added, through.resyncs), (2_501, 1_499, 0));
-    complete(&client, &of(4_000)).await;
+    complete(&jetstream, &of(4_000)).await;
     assert_eq!(
-        load(&client, &of(0)).await.unwrap_err().to_string(),
+        load(&jetstream, &of(0)).await.unwrap_err().to_string(),
         "stream `SEED` holds 4000 events and the set has 0; an event set only grows"
     );
 }
@@ -63,137 +57,118 @@ async fn a_set_is_loaded_once_and_then_never_again_and_grows_at_its_end() {
 #[tokio::test]
 async fn a_set_that_changed_is_refused_at_the_first_line_that_differs() {
     let servers = servers(1);
-    let client = servers.client().await;
-    create(&client, seed_stream("SEED", 1)).await;
-    load(&client, &of(1_500)).await.unwrap();
+    let jetstream = servers.jetstream().await;
+    create(&jetstream, seed_stream("SEED", 1)).await;
+    load(&jetstream, &of(1_500)).await.unwrap();
     let mut events = synthetic::events(3_000);
     events[700].payload = Box::from(*b"{}");
     events[900].payload = Box::from(*b"{}");
     let changed = synthetic::seed("SEED", events);
     for _ in 0..2 {
-        let SeedError::Differs { difference, .. } = load(&client, &changed).await.unwrap_err() else {
+        let SeedError::Differs { difference, .. } = load(&jetstream, &changed).await.unwrap_err() else {
             panic!("it differs")
         };
         assert_eq!((difference.number, &*difference.what), (701, "the payload"));
     }
-    complete(&client, &of(1_500)).await;
+    complete(&jetstream, &of(1_500)).await;
 }
 
 #[tokio::test]
 async fn what_someone_else_wrote_there_is_found() {
     let servers = servers(1);
-    let client = servers.client().await;
-    create(&client, seed_stream("SEED", 1)).await;
-    load(&client, &of(10)).await.unwrap();
+    let jetstream = servers.jetstream().await;
+    create(&jetstream, seed_stream("SEED", 1)).await;
+    load(&jetstream, &of(10)).await.unwrap();
     // Its acknowledgement is waited for: the seeder comes by another connection.
-    client.request("seed.x.s.evt.meadow.todos.added", "intruder".into()).await.unwrap();
-    let SeedError::Differs { difference, .. } = load(&client, &of(20)).await.unwrap_err() else { panic!("it differs") };
+    jetstream.client().request("seed.x.s.evt.meadow.todos.added", "intruder".into()).await.unwrap();
+    let SeedError::Differs { difference, .. } = load(&jetstream, &of(20)).await.unwrap_err() else {
+        panic!("it differs")
+    };
     assert_eq!(difference.number, 11);
 }
 
 #[tokio::test]
 async fn a_stream_that_cannot_hold_the_guarantee_is_refused() {
     let servers = servers(1);
-    let client = servers.client().await;
-    let none = load(&client, &of(10)).await.unwrap_err();
+    let jetstream = servers.jetstream().await;
+    let none = load(&jetstream, &of(10)).await.unwrap_err();
     assert_eq!(none, SeedError::NoStream { stream: "SEED".into() });
     let mut config = seed_stream("SEED", 1);
     config["allow_atomic"] = false.into();
-    create(&client, config).await;
-    assert!(matches!(load(&client, &of(10)).await.unwrap_err(), SeedError::Unfit { .. }));
+    create(&jetstream, config).await;
+    assert!(matches!(load(&jetstream, &of(10)).await.unwrap_err(), SeedError::Unfit { .. }));
 }
 
 #[tokio::test]
 async fn a_full_stream_refuses_and_keeps_whole_batches() {
     let servers = servers(1);
-    let client = servers.client().await;
+    let jetstream = servers.jetstream().await;
     let mut config = seed_stream("SEED", 1);
     config["max_bytes"] = 1_000_000.into();
-    create(&client, config).await;
-    let full = load(&client, &of(5_000)).await.unwrap_err();
+    create(&jetstream, config).await;
+    let full = load(&jetstream, &of(5_000)).await.unwrap_err();
     assert!(matches!(full, SeedError::Refused { .. }), "{full}");
-    let stored = seed::check(&client, API, &of(5_000), Depth::Full).await.unwrap();
+    let stored = seed::check(jetstream.client(), jetstream.prefix(), &of(5_000), Depth::Full).await.unwrap();
     assert_eq!(stored % 1_000, 0);
 }
 
 #[tokio::test]
 async fn two_seeders_at_once_store_one_set() {
     for servers in [servers(1), servers(3)] {
-        let (one, two) = (servers.client().await, servers.client().await);
+        let (one, two) = (servers.jetstream().await, servers.jetstream().await);
         create(&one, seed_stream("SEED", servers.members.len())).await;
         let seed = of(20_000);
-        let (first, second) = tokio::join!(load(&one, &seed), load_through(&servers, &two, &seed));
+        let (first, second) = tokio::join!(load(&one, &seed), load(&two, &seed));
         first.unwrap();
         second.unwrap();
         complete(&one, &seed).await;
     }
 }
 
-/// Loads in the background, each way; tells how far it is.
-fn loading(
-    servers: &Servers,
-    client: &async_nats::Client,
-    seed: &Arc<Seed>,
-    way: Way,
-) -> (JoinHandle<seed::Loaded>, UnboundedReceiver<u64>) {
+/// Loads in the background; tells how far it is.
+fn loading(jetstream: &JetStream, seed: &Arc<Seed>) -> (JoinHandle<seed::Loaded>, UnboundedReceiver<u64>) {
     let (tell, told) = tokio::sync::mpsc::unbounded_channel();
-    let (client, seed, door) = (client.clone(), seed.clone(), servers.door());
+    let (jetstream, seed) = (jetstream.clone(), seed.clone());
     let progress = move |progress: seed::Progress| {
         let _ = tell.send(progress.stored);
     };
-    let load = tokio::spawn(async move {
-        match way {
-            Way::Client => seed::load(&client, API, &seed, progress).await.unwrap(),
-            Way::Door => seed::load_through(&door, &client, API, &seed, progress).await.unwrap(),
-        }
-    });
-    (load, told)
-}
-
-#[derive(Clone, Copy)]
-enum Way {
-    Client,
-    Door,
+    (tokio::spawn(async move { seed::load(&jetstream, &seed, progress).await.unwrap() }), told)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_that_loses_its_leader_is_loaded_once() {
-    for way in [Way::Client, Way::Door] {
-        let mut servers = servers(3);
-        let client = servers.client().await;
-        create(&client, seed_stream("SEED", 3)).await;
-        let seed = Arc::new(of(30_000));
-        let (load, mut told) = loading(&servers, &client, &seed, way);
-        while told.recv().await.is_some_and(|stored| stored < 5_000) {}
-        let leader = leader(&client).await;
-        servers.members[leader].kill();
-        assert_eq!(load.await.unwrap().total, 30_000);
-        servers.members[leader].start();
-        complete(&client, &seed).await;
-    }
+    let mut servers = servers(3);
+    let jetstream = servers.jetstream().await;
+    create(&jetstream, seed_stream("SEED", 3)).await;
+    let seed = Arc::new(of(30_000));
+    let (load, mut told) = loading(&jetstream, &seed);
+    while told.recv().await.is_some_and(|stored| stored < 5_000) {}
+    let leader = leader(&jetstream).await;
+    servers.members[leader].kill();
+    assert_eq!(load.await.unwrap().total, 30_000);
+    servers.members[leader].start();
+    complete(&jetstream, &seed).await;
 }
 
 /// The number of the member that leads the stream.
-async fn leader(client: &async_nats::Client) -> usize {
-    let reply = client.request("$JS.API.STREAM.INFO.SEED", "".into()).await.unwrap();
+async fn leader(jetstream: &JetStream) -> usize {
+    let reply = jetstream.client().request("$JS.API.STREAM.INFO.SEED", "".into()).await.unwrap();
     let info: serde_json::Value = serde_json::from_slice(&reply.payload).unwrap();
     info["cluster"]["leader"].as_str().unwrap()[1..].parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_and_comes_back_is_loaded_once() {
-    for way in [Way::Client, Way::Door] {
-        let mut servers = servers(1);
-        let client = servers.client().await;
-        create(&client, seed_stream("SEED", 1)).await;
-        let seed = Arc::new(of(30_000));
-        let (load, mut told) = loading(&servers, &client, &seed, way);
-        for at in [5_000, 15_000] {
-            while told.recv().await.is_some_and(|stored| stored < at) {}
-            servers.members[0].kill();
-            servers.members[0].start();
-        }
-        assert_eq!(load.await.unwrap().total, 30_000);
-        complete(&client, &seed).await;
+    let mut servers = servers(1);
+    let jetstream = servers.jetstream().await;
+    create(&jetstream, seed_stream("SEED", 1)).await;
+    let seed = Arc::new(of(30_000));
+    let (load, mut told) = loading(&jetstream, &seed);
+    for at in [5_000, 15_000] {
+        while told.recv().await.is_some_and(|stored| stored < at) {}
+        servers.members[0].kill();
+        servers.members[0].start();
     }
+    assert_eq!(load.await.unwrap().total, 30_000);
+    complete(&jetstream, &seed).await;
 }

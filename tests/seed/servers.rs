@@ -1,8 +1,11 @@
 //! Real nats-servers for a test: one, or a cluster of three; on free loopback ports, gone with the test.
 
 use crate::ports::free_ports;
+use leafwright::host::endpoint::Endpoint;
+use leafwright::host::jetstream::JetStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -82,36 +85,32 @@ impl Servers {
         Self { _dir: dir, members }
     }
 
-    /// All members, for a connection of the seeder's own.
-    pub fn door(&self) -> leafwright::seed::Door {
-        let address = |member: &Server| std::net::SocketAddr::from(([127, 0, 0, 1], member.port));
-        leafwright::seed::Door { addresses: self.members.iter().map(address).collect(), login: None }
-    }
-
     /// A connection that may roam over all members, made as soon as one is there.
-    pub async fn client(&self) -> async_nats::Client {
+    pub async fn jetstream(&self) -> JetStream {
         connect(&self.members.iter().map(Server::url).collect::<Vec<_>>().join(",")).await
     }
 }
 
-pub async fn connect(urls: &str) -> async_nats::Client {
-    let urls: Vec<async_nats::ServerAddr> = urls.split(',').map(|url| url.parse().expect("a URL")).collect();
-    let options = async_nats::ConnectOptions::new().retry_on_initial_connect();
-    let client = options.connect(urls).await.expect("retried");
+/// `urls` are separated by commas.
+pub async fn connect(urls: &str) -> JetStream {
+    let addresses = urls.split(',').map(|url| url.parse().expect("a URL")).collect();
+    let endpoint = Arc::new(Endpoint { addresses, login: None, inbox: None });
     let end = Instant::now() + DEADLINE;
-    while client.connection_state() != async_nats::connection::State::Connected {
-        assert!(Instant::now() < end, "no connection");
+    loop {
+        match JetStream::open(endpoint.clone(), None, DEADLINE).await {
+            Ok(jetstream) => return jetstream,
+            Err(error) => assert!(Instant::now() < end, "{error:#}"),
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    client
 }
 
 /// Creates a stream, again and again until the cluster has a leader for it.
-pub async fn create(client: &async_nats::Client, config: serde_json::Value) {
+pub async fn create(jetstream: &JetStream, config: serde_json::Value) {
     let subject = format!("$JS.API.STREAM.CREATE.{}", config["name"].as_str().expect("a name"));
     let end = Instant::now() + DEADLINE;
     loop {
-        let reply = client.request(subject.clone(), config.to_string().into()).await;
+        let reply = jetstream.client().request(subject.clone(), config.to_string().into()).await;
         let reply = reply.map(|message| serde_json::from_slice::<serde_json::Value>(&message.payload).expect("JSON"));
         match reply {
             Ok(reply) if reply.get("error").is_none() => return,

@@ -3,6 +3,8 @@
 use leafwright::compile::desired::Objects;
 use leafwright::compile::jetstream::{ConsumerConfig, StreamConfig};
 use leafwright::compile::{Desired, DesiredServer, Seed};
+use leafwright::host::endpoint::Endpoint;
+use leafwright::host::jetstream::JetStream;
 use leafwright::host::keys::Secret;
 use leafwright::identity::UserId;
 use leafwright::identity::sets::{self, ServiceTalk};
@@ -18,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MEMBERS: [&str; 3] = ["oak", "ash", "elm"];
@@ -256,30 +259,33 @@ impl Domain {
 
     async fn make(&self) {
         for (scope, objects) in leafwright::plan::scopes(&self.desired) {
-            let client = self.client(&scope).await;
+            let jetstream = self.jetstream(&scope).await;
+            let client = jetstream.client();
             for config in &objects.streams {
-                call(&client, &format!("STREAM.CREATE.{}", config.name), &serde_json::to_value(config).expect("JSON"))
+                call(client, &format!("STREAM.CREATE.{}", config.name), &serde_json::to_value(config).expect("JSON"))
                     .await;
             }
             for (stream, config) in &objects.consumers {
                 let body = json!({ "stream_name": stream, "config": config });
-                call(&client, &format!("CONSUMER.CREATE.{stream}.{}", config.durable_name), &body).await;
+                call(client, &format!("CONSUMER.CREATE.{stream}.{}", config.durable_name), &body).await;
             }
             for set in &objects.seeds {
-                seed::load(&client, "$JS.API", set, |_| ()).await.expect("loaded");
+                seed::load(&jetstream, set, |_| ()).await.expect("loaded");
             }
         }
     }
 
-    async fn client(&self, scope: &Scope) -> async_nats::Client {
+    async fn jetstream(&self, scope: &Scope) -> JetStream {
         let (name, user) = match scope {
             Scope::Machine(machine) => (machine.as_str(), UserId::LocalProvisioner(machine.clone())),
             Scope::Cluster => ("oak", UserId::Provisioner),
         };
+        let login = self.keys.login(&user).expect("it has a key");
+        let endpoint = Arc::new(Endpoint::at([self.desired.servers[name].listen]).login(login));
         let end = Instant::now() + Duration::from_secs(30);
         loop {
-            match connect(&self.keys, &user, self.desired.servers[name].listen, None).await {
-                Ok(client) => return client,
+            match JetStream::open(endpoint.clone(), None, Duration::from_secs(5)).await {
+                Ok(jetstream) => return jetstream,
                 Err(error) => assert!(Instant::now() < end, "{error:#}"),
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -326,8 +332,9 @@ impl Domain {
     }
 
     pub async fn messages(&self, stream: &str) -> u64 {
-        let client = self.client(&Scope::Machine(machine("office"))).await;
-        let info = call(&client, &format!("STREAM.INFO.{stream}"), &Value::Null).await;
+        let jetstream = self.jetstream(&Scope::Machine(machine("office"))).await;
+        let client = jetstream.client();
+        let info = call(client, &format!("STREAM.INFO.{stream}"), &Value::Null).await;
         info["state"]["messages"].as_u64().expect("a number")
     }
 
@@ -340,21 +347,22 @@ impl Domain {
         write(path.clone(), &config);
         self.servers.get_mut("office").expect("it is there").kill();
         self.servers.insert("office".into(), Server::start(&path));
-        self.client(&Scope::Machine(machine("office"))).await;
+        self.jetstream(&Scope::Machine(machine("office"))).await;
     }
 
     /// A stream that was changed by hand, one that is missing, and an event store without its events.
     pub async fn streams_that_drift(&mut self) {
-        let client = self.client(&Scope::Machine(machine("office"))).await;
+        let jetstream = self.jetstream(&Scope::Machine(machine("office"))).await;
+        let client = jetstream.client();
         let office = self.desired.servers.get_mut("office").expect("it is there");
         let mut commands = office.objects.streams[2].clone();
         commands.max_age /= 2;
-        call(&client, "STREAM.UPDATE.CMD-office", &serde_json::to_value(&commands).expect("JSON")).await;
+        call(client, "STREAM.UPDATE.CMD-office", &serde_json::to_value(&commands).expect("JSON")).await;
         office.objects.streams.push(stream(json!({ "name": "EXTRA", "subjects": ["extra"] })));
-        call(&client, "STREAM.DELETE.EVT-office", &Value::Null).await;
+        call(client, "STREAM.DELETE.EVT-office", &Value::Null).await;
         let mut empty = serde_json::to_value(&office.objects.streams[1]).expect("JSON");
         empty["sources"][0]["opt_start_seq"] = 1_001.into();
-        call(&client, "STREAM.CREATE.EVT-office", &empty).await;
+        call(client, "STREAM.CREATE.EVT-office", &empty).await;
     }
 
     pub fn a_member_that_is_gone(&mut self) {

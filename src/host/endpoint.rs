@@ -1,12 +1,15 @@
-//! How one comes in: addresses of one server or of the members of one cluster, and what opens them.
+//! Where a client comes in, and as whom: addresses of one server or of the members of one cluster, and what opens them.
 //!
-//! Refuses: printing what it holds, and TLS: clients connect to their own machine's loopback and to nothing else.
+//! Refuses: printing what it holds, and waiting without end.
 
-use crate::host::keys::Secret;
+use super::keys::Secret;
+use anyhow::{Context as _, Result, anyhow};
+use async_nats::{Client, ConnectOptions, ServerAddr};
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// What opens a connection.
 pub enum Login {
@@ -16,14 +19,59 @@ pub enum Login {
     Creds(Secret),
 }
 
-pub struct Door {
-    /// Tried in this order.
-    pub addresses: Vec<SocketAddr>,
-    /// `None` where the server asks for nothing.
-    pub login: Option<Login>,
+impl Login {
+    /// The library's options for it. Errors quote nothing, as the library's own could.
+    pub fn options(&self) -> Result<ConnectOptions> {
+        match self {
+            Login::NKey(seed) => Ok(ConnectOptions::with_nkey(seed.reveal().trim().to_owned())),
+            Login::Creds(creds) => {
+                ConnectOptions::with_credentials(creds.reveal()).map_err(|_| anyhow!("the credentials are damaged"))
+            }
+        }
+    }
 }
 
-/// The options of `CONNECT` for a server that said `info`. Errors name what is wrong and quote nothing.
+pub struct Endpoint {
+    /// Tried until one opens.
+    pub addresses: Vec<ServerAddr>,
+    /// `None` where the server asks for nothing.
+    pub login: Option<Login>,
+    /// What its inboxes begin with, where it may hear no others.
+    pub inbox: Option<String>,
+}
+
+impl Endpoint {
+    /// Addresses of this machine or of its network.
+    pub fn at(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let parsed = |address: SocketAddr| address.to_string().parse().expect("a socket address is a server's address");
+        Self { addresses: addresses.into_iter().map(parsed).collect(), login: None, inbox: None }
+    }
+
+    #[must_use]
+    pub fn login(self, login: Login) -> Self {
+        Self { login: Some(login), ..self }
+    }
+
+    #[must_use]
+    pub fn inbox(self, prefix: String) -> Self {
+        Self { inbox: Some(prefix), ..self }
+    }
+
+    /// A connection of the client library to whichever address opens first, within `patience`.
+    pub async fn connect(&self, patience: Duration) -> Result<Client> {
+        let options = self.login.as_ref().map_or_else(|| Ok(ConnectOptions::new()), Login::options)?;
+        let options = match &self.inbox {
+            Some(prefix) => options.custom_inbox_prefix(prefix),
+            None => options,
+        };
+        let options = options.name("leafwright").ignore_discovered_servers().connection_timeout(patience);
+        let connecting = tokio::time::timeout(patience, options.connect(self.addresses.clone()));
+        Ok(connecting.await.context("no answer in time")??)
+    }
+}
+
+/// The options of `CONNECT` for a server that said `info`, for who speaks the protocol by hand.
+/// Errors name what is wrong and quote nothing.
 pub fn connect_options(info: &Value, login: Option<&Login>) -> Result<Value, String> {
     let mut options = json!({
         "verbose": false, "pedantic": false, "headers": true, "no_responders": true, "protocol": 1, "lang": "rust",
