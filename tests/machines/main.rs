@@ -37,7 +37,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside drift::a_damaged_store_is_named_and_mended,
     Inside drift::what_hands_change_is_found_and_repaired,
     Inside domain::a_bare_machine_is_bootstrapped_over_ssh,
-    Inside domain::five_machines_become_a_domain,
+    Inside domain::five_bare_machines_become_a_domain,
     Outside leftovers::nothing_is_left_after_success,
     Outside leftovers::nothing_is_left_after_failure,
     Outside leftovers::nothing_is_left_after_a_signal,
