@@ -149,6 +149,7 @@ pub fn five_bare_machines_become_a_domain() {
     let again = operator.run(words);
     assert!(again.success() && again.stderr.contains("nothing to do"), "{}", again.stderr);
     what_cannot_link_goes_back(&operator, office);
+    crate::firewall::cuts_the_link_and_goes(&operator, ash, office);
     // Nothing that was acknowledged is lost.
     goes_round("oil the gate");
 }
