@@ -6,7 +6,7 @@ use crate::operator::{DOMAIN, Operator};
 use serde_json::Value;
 
 /// The register, as it is on disk.
-fn register(machine: &Machine) -> Value {
+pub fn register(machine: &Machine) -> Value {
     let text = machine.read("/var/lib/leafwright/state.json").expect("there is a register");
     serde_json::from_str(&text).expect("it is whole")
 }
