@@ -52,6 +52,11 @@ pub fn a_killed_apply_goes_back() {
     let lab = Lab::new();
     let (office, operator) = office(&lab);
     let mut apply = begin(&office, &operator);
+    // Its deadline is one of this boot's clock: whoever sets the clock neither ends it nor keeps it.
+    let deadline = register(&office)["pending"]["deadline"].as_u64().unwrap();
+    let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
+    let left = deadline / 1000 - u64::try_from(uptime).unwrap();
+    assert!((100..=200).contains(&left), "{left} s are left of 200");
     apply.kill();
     is_back_at(&office, 1);
     let reason = register(&office)["returned"]["reason"].as_str().unwrap().to_owned();
