@@ -2,8 +2,9 @@
 
 use crate::lab::{Machine, Output};
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Where the domain's text lies on a machine.
 pub const DOMAIN: &str = "/var/lib/leafwright/domain";
@@ -83,6 +84,18 @@ impl Operator {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// `kill -9` as soon as it says this. What it has started elsewhere goes on.
+    pub fn killed_after(&self, args: &[String], said: &str) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
+        command.args(args).arg("--domain").arg(self.domain()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let heard = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let heard: Vec<String> = heard.take_while(|line| !line.starts_with(said)).collect();
+        assert!(child.try_wait().unwrap().is_none(), "it ended before {said:?}: {heard:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     pub fn must<const N: usize>(&self, args: [&str; N]) -> String {
