@@ -172,7 +172,7 @@ fn sendable(events: &[SeedEvent], max_payload: usize) -> Result<(), SeedError> {
         let mut size = event.payload.len() + 300;
         for (name, value) in &event.headers {
             let named = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
-            if !named || value.contains(['\r', '\n']) {
+            if !named || value.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
                 return Err(unsendable(format!("`{name}` cannot be a header")));
             }
             size += name.len() + value.len() + 4;
