@@ -54,10 +54,28 @@ pub fn a_leaf_becomes_what_is_declared() {
     assert!(said.contains("reload nats-server.service"), "{said}");
     assert_eq!(invocation(&office, "nats-server.service"), before, "a reload keeps the process");
 
-    // One that it does not.
+    // One that it does not; the plan is kept, and carried out only while it is still the one that was looked at.
     operator.settings("office", "leaf.max_pending = \"16MiB\"");
-    let said = operator.applied(&office);
-    assert!(said.contains("generation 3: "), "{said}");
+    let plan = "/root/plan.json";
+    let kept = operator.apply(&office, ["--dry-run", "--out", plan]);
+    assert!(kept.success(), "{}", kept.stderr);
+    let held = |more: &str, word: &str| {
+        office.must(["sh", "-c", more]);
+        let refused = operator.apply(&office, ["--plan", plan]);
+        assert_eq!(refused.status.code(), Some(4), "{more}: {}", refused.stderr);
+        assert!(refused.stderr.contains(word), "{more}: {}", refused.stderr);
+        assert_eq!(invocation(&office, "nats-server.service"), before, "{more}");
+    };
+    held("chmod 0600 /etc/leafwright/ca.pem", "the plan is stale (state): it would now also");
+    office.must(["chmod", "0644", "/etc/leafwright/ca.pem"]);
+    let text = operator.text_of("office");
+    operator.settings("office", "leaf.memory_max = \"2300MiB\"");
+    held("true", "the plan is stale (declarations)");
+    operator.write("office", &text);
+    let output = operator.apply(&office, ["--plan", plan]);
+    assert!(output.success() && output.stderr.contains("generation 3: "), "{}", output.stderr);
+    let output = operator.apply(&office, ["--plan", plan]);
+    assert!(output.success() && output.stderr.contains("nothing to do"), "{}", output.stderr);
     assert_ne!(invocation(&office, "nats-server.service"), before);
 
     // And back, by number.
