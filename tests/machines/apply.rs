@@ -69,7 +69,7 @@ pub fn a_leaf_becomes_what_is_declared() {
     held("chmod 0600 /etc/leafwright/ca.pem", "the plan is stale (state): it would now also");
     office.must(["chmod", "0644", "/etc/leafwright/ca.pem"]);
     let text = operator.text_of("office");
-    operator.settings("office", "leaf.memory_max = \"2300MiB\"");
+    operator.settings("office", "leaf.max_connections = 321");
     held("true", "the plan is stale (declarations)");
     operator.write("office", &text);
     let output = operator.apply(&office, ["--plan", plan]);
