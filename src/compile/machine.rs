@@ -12,7 +12,8 @@ use super::nats_server::Inputs;
 use super::permissions::Rights;
 use super::units::{self, Triggers};
 use super::{
-    accounts, behind, consumers, credentials, effects, environment, events, files, nats_server, permissions, streams,
+    accounts, behind, consumers, credentials, effects, environment, events, files, gates, nats_server, permissions,
+    streams,
 };
 use crate::diag::{Code, Diagnostic, Report, Span, Spanned};
 use crate::identity::{PublicIdentity, UserId};
@@ -33,6 +34,7 @@ pub fn compile(linked: &Linked<'_>, machine: &Machine, identity: &PublicIdentity
     artefacts.extend(host_files(linked, machine, report));
     artefacts.extend(objects_as_data(linked, machine, &rights));
     artefacts.extend(declared_files(machine, report));
+    artefacts.extend(gates::of_machine(linked, machine, report));
     artefacts.extend(certificates(machine, identity));
     artefacts.extend(leaf_jwt(machine, identity));
     close(machine.name.as_str(), artefacts, report)

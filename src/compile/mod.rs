@@ -8,6 +8,7 @@ pub mod canonical;
 pub mod credentials;
 pub mod desired;
 pub mod effects;
+pub mod gates;
 pub mod jetstream;
 pub mod layout;
 pub mod units;

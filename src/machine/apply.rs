@@ -20,7 +20,6 @@ use crate::host::{closure, credentials};
 use crate::plan::machine::{Content, MachinePlan, Reviewed, between, gates, paths_and_units, render, secrets};
 use crate::plan::{self, Plan};
 use anyhow::{Context as _, Result, anyhow, bail};
-use std::collections::BTreeMap;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -213,7 +212,7 @@ async fn carry_out(
         return Ok(Outcome::Staged { generation: number });
     }
     let new = Generation { number, content: found.new };
-    let gates = gates::of(&new.content, prepared.has_link(), &BTreeMap::new());
+    let gates = gates::of(&new.content, prepared.reach());
     let change = Change {
         plan: &found.plan,
         old: found.old.as_ref(),

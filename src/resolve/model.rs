@@ -197,6 +197,7 @@ pub struct Options {
     pub users: BTreeMap<String, User>,
     pub units: BTreeMap<String, Unit>,
     pub files: BTreeMap<String, File>,
+    pub gates: BTreeMap<String, Gate>,
 }
 
 /// `network.*`
@@ -446,6 +447,18 @@ pub struct User {
 
 /// `units."<name>"`: section → directive → values. A list value repeats the directive.
 pub type Unit = BTreeMap<String, BTreeMap<String, Vec<String>>>;
+
+/// `gates.<name>`: what must hold before a generation is committed, besides what always must. Exactly one of its three.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// A program and its arguments, which ends with 0; no shell.
+    pub exec: Option<Vec<String>>,
+    /// A query that is answered when it is asked on this machine.
+    pub query: Option<String>,
+    /// A mirror or a sourcing stream of this machine that has all that its origins have.
+    pub current: Option<StreamName>,
+}
 
 /// `files."<absolute path>"`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -72,6 +72,7 @@ pub fn options(machine: &str, domain: &str) -> Options {
         users: BTreeMap::new(),
         units: BTreeMap::new(),
         files: BTreeMap::new(),
+        gates: BTreeMap::new(),
     }
 }
 
@@ -181,6 +182,14 @@ fn leaves(sources: &mut Sources) -> Vec<Machine> {
     office.options.event_store.enable = true;
     office.events = vec![name!("todos")];
     office.options.services.insert(name!("todos"), Service { instances: 2, ..service("todos", &["/bin/true"]) });
+    let gate = |exec: Option<&str>, query: Option<&str>, current: Option<&str>| Gate {
+        exec: exec.map(|program| vec![program.to_owned()]),
+        query: query.map(str::to_owned),
+        current: current.map(|stream| name!(stream)),
+    };
+    office.options.gates.insert("events".into(), gate(None, None, Some("EVT-office")));
+    office.options.gates.insert("list".into(), gate(None, Some("todos.list"), None));
+    office.options.gates.insert("probe".into(), gate(Some("/bin/true"), None, None));
     office.options.streams.insert(
         name!("LETTERS"),
         Stream {

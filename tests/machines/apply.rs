@@ -86,3 +86,27 @@ pub fn a_leaf_becomes_what_is_declared() {
     sound(&office);
     until("the service is there again", DEADLINE, || office.is_active("todos@1.service"));
 }
+
+/// Gates that are declared: what runs and does not answer is not committed, and neither is what a program says no to.
+pub fn declared_gates_decide() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    let text = operator.text_of("office");
+    let rows = [
+        ("[settings.gates.mine]\nexec = [\"/bin/false\"]", "gate mine: /bin/false ends with 0"),
+        (
+            "[force.services.todos]\nexec = [\"/usr/bin/sleep\", \"infinity\"]",
+            "gate list: qry.meadow.todos.list is answered",
+        ),
+    ];
+    for (tables, gate) in rows {
+        operator.append("office", tables);
+        let output = operator.apply(&office, ["--within", "4", "--steady", "0"]);
+        assert_eq!(output.status.code(), Some(4), "{tables}: {}", output.stderr);
+        assert!(output.stderr.contains(gate), "{tables}: {}", output.stderr);
+        assert!(sound(&office).contains("office is generation 1"));
+        operator.write("office", &text);
+    }
+    operator.append("office", "[settings.gates.mine]\nexec = [\"/bin/true\"]");
+    assert!(operator.applied(&office).contains("generation 4: "));
+}

@@ -88,6 +88,7 @@ fn options(name: &str, part: &Part) -> Options {
         users: BTreeMap::new(),
         units: BTreeMap::new(),
         files: BTreeMap::new(),
+        gates: BTreeMap::new(),
     }
 }
 
