@@ -39,6 +39,7 @@ fn by_hand(port: u16, seed: &Seed) {
             for (name, value) in &event.headers {
                 write!(headers, "{name}: {value}\r\n").expect("memory");
             }
+            write!(headers, "Nats-Msg-Id: {}/{}\r\n", seed.target.prefix, event.id).expect("memory");
             write!(headers, "Nats-Batch-Id: {id:06}.{number}\r\nNats-Batch-Sequence: {}\r\n", index + 1)
                 .expect("memory");
             let reply = if index + 1 == batch.len() { " acks.a" } else { "" };

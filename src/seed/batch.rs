@@ -127,6 +127,7 @@ impl Publisher {
             for (name, value) in &event.headers {
                 put(headers, [name, ": ", value, "\r\n"]);
             }
+            put(headers, ["Nats-Msg-Id: ", prefix, "/", &event.id, "\r\n"]);
             put(headers, [&batch, number.format(index + 1), "\r\n"]);
             put(headers, [if index == 0 { &begin } else { "" }, if is_last { &commit } else { "" }, "\r\n"]);
             put(bytes, ["HPUB ", prefix, ".", event.subject.as_str(), if is_last { &reply } else { "" }]);
