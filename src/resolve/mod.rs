@@ -23,6 +23,7 @@ mod fit;
 mod layers;
 mod machine;
 mod modules;
+mod places;
 mod references;
 mod schema;
 mod shared;
@@ -30,6 +31,7 @@ mod shared;
 pub use explain::{Definition, Explanation, Verdict, Whose, explain};
 pub use layers::{Class, Layer};
 pub use model::*;
+pub use places::Places;
 
 use crate::declare::{self, Body, Declared, Module};
 use crate::diag::{Checked, Diagnostic, Report, Span};
@@ -284,7 +286,7 @@ impl<'a> Plans<'a> {
             .map(|(machine, followed, key)| {
                 let foreground = self.declared.foreground.get(&machine.name);
                 let cluster = self.domain.clusters.values().next();
-                (Subject { machine, foreground, domain: self.domain, cluster, followed, base: &bases[&key] }, key)
+                (Subject { machine, foreground, cluster, followed, base: &bases[&key] }, key)
             })
             .collect();
         let examples: BTreeMap<&BaseKey<'_>, &Subject<'_, '_>> =
