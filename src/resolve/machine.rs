@@ -70,6 +70,7 @@ pub fn collect_places(node: &Node, path: &mut String, places: &mut Noted) {
 }
 
 /// A machine with everything that its evaluation needs.
+#[derive(Clone, Copy)]
 pub struct Subject<'a, 'b> {
     pub machine: &'a declare::Machine,
     pub foreground: Option<&'a declare::Table>,
