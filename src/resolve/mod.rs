@@ -136,7 +136,7 @@ fn whole(domain: &declare::Domain, declared: &Declared, rounds: &[Generated], re
         origin: domain.name.span,
     };
     let ruled = RULED.iter().all(|path| !declared.is_broken(path));
-    found.absorb(ruled_upon(&resolved, complete && ruled));
+    found.absorb(ruled_upon((complete && ruled).then_some(&resolved)));
     for (machines, again) in rounds {
         if report.has_errors() || found.has_errors() {
             break;
@@ -144,7 +144,7 @@ fn whole(domain: &declare::Domain, declared: &Declared, rounds: &[Generated], re
         let complete = complete && machines.len() == declared.machines.len();
         resolved.machines = machines;
         found = again;
-        found.absorb(ruled_upon(&resolved, complete && ruled));
+        found.absorb(ruled_upon((complete && ruled).then_some(&resolved)));
     }
     report.absorb(found);
     Some(resolved)
@@ -183,8 +183,8 @@ fn run(domain: &declare::Domain, declared: &Declared, rounds: &[Generated]) -> R
 }
 
 /// With a machine or half a domain missing, the rules would find what is not wrong.
-fn ruled_upon(resolved: &Domain, complete: bool) -> Report {
-    if complete { rules::all(resolved) } else { Report { rules_wait: true, ..Report::default() } }
+fn ruled_upon(complete: Option<&Domain>) -> Report {
+    complete.map_or(Report { rules_wait: true, ..Report::default() }, rules::all)
 }
 
 /// What says which services run, and what they say.

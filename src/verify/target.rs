@@ -95,7 +95,7 @@ impl<'a> Target<'a> {
 /// The services of one machine. A service whose contract is missing was a finding of `check`.
 fn voices(domain: &Domain, machine: &MachineName) -> Vec<Voice> {
     let Some(machine) = domain.machines.iter().find(|known| known.name == *machine) else { return vec![] };
-    let of = |(service, options): (&ServiceName, &Box<crate::resolve::Service>)| {
+    let of = |(service, options): (&ServiceName, &crate::resolve::Service)| {
         let contract = domain.services.get(&options.contract)?;
         let subjects = |names: &[crate::name::MessageName], queries: bool| {
             let messages = names.iter().filter_map(|name| domain.messages.get(name));
@@ -110,5 +110,5 @@ fn voices(domain: &Domain, machine: &MachineName) -> Vec<Voice> {
             answered: subjects(&contract.receives, true),
         })
     };
-    machine.options.services.iter().filter_map(of).collect()
+    machine.options.services.iter().map(|(name, service)| (name, &**service)).filter_map(of).collect()
 }
