@@ -45,7 +45,7 @@ fn generations() -> (Generation, Generation) {
             values: BTreeMap::default(),
             mode: "0644".to_owned(),
         };
-        machine.options.files.insert("/etc/motd".to_owned(), file);
+        machine.options.files.insert("/etc/motd".to_owned(), file.into());
     };
     let old = content(motd);
     let new = content(|machine| {

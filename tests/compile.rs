@@ -226,9 +226,9 @@ fn what_cannot_be_written_is_blamed_and_not_written() {
         ("a directive that is two", 703, |m| {
             drop(m.options.units.insert("x.service".into(), unit("Service", "User=root\nGroup", "root")))
         }),
-        ("a file outside the tree", 704, |m| drop(m.options.files.insert("/etc/../x".into(), text("")))),
+        ("a file outside the tree", 704, |m| drop(m.options.files.insert("/etc/../x".into(), text("").into()))),
         ("a file that is a unit already", 704, |m| {
-            m.options.files.insert("/lib/systemd/system/nats-server.service".into(), text(""));
+            m.options.files.insert("/lib/systemd/system/nats-server.service".into(), text("").into());
         }),
         ("a gate of nothing", 706, |m| gate(m, None, None, None)),
         ("a gate of two", 706, |m| gate(m, Some("/bin/true"), Some("todos.list"), None)),

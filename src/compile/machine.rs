@@ -262,13 +262,12 @@ pub fn objects(
     seeds: Vec<Seed>,
     fallback: Span,
 ) -> Objects {
-    let mut places: BTreeMap<Box<str>, Span> =
-        streams.iter().map(|stream| (stream.value.name.as_str().into(), stream.span)).collect();
-    places.extend(consumers.iter().map(|consumer| {
+    let placed = streams.iter().map(|stream| (stream.value.name.to_string(), stream.span));
+    let places = placed.chain(consumers.iter().map(|consumer| {
         let (stream, config) = &consumer.value;
-        (format!("{stream}.consumers.{}", config.durable_name).into(), consumer.span)
+        (format!("{stream}.consumers.{}", config.durable_name), consumer.span)
     }));
-    let origins = Origins { places: Arc::new(places), base: Arc::default(), fallback: Some(fallback) };
+    let origins = Origins { places: Arc::new(places.collect()), base: Arc::default(), fallback: Some(fallback) };
     Objects { streams: split(streams).0, consumers: split(consumers).0, seeds, origins }
 }
 

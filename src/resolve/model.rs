@@ -4,6 +4,7 @@
 //! the core options in `resolve::core` and these structs describe the same tree, and a test compares them.
 
 use super::hardware::Requires;
+use super::places::Places;
 use crate::declare::MessageKind;
 use crate::diag::Span;
 use crate::name::{
@@ -87,9 +88,9 @@ pub struct Machine {
 /// A path that was not written falls back to its nearest written ancestor, then to the machine's file.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
-    pub places: Arc<BTreeMap<Box<str>, Span>>,
+    pub places: Arc<Places>,
     /// The same, of the layers that machines share; `places` speaks first.
-    pub base: Arc<BTreeMap<Box<str>, Span>>,
+    pub base: Arc<Places>,
     pub fallback: Option<Span>,
 }
 
@@ -99,7 +100,7 @@ impl Origins {
         let mut path = path;
         loop {
             if let Some(span) = self.places.get(path).or_else(|| self.base.get(path)) {
-                return Some(*span);
+                return Some(span);
             }
             match path.rfind('.') {
                 Some(dot) => path = &path[..dot],
@@ -191,12 +192,12 @@ pub struct Options {
     pub leaf: Leaf,
     pub cluster: ClusterMember,
     pub event_store: EventStore,
-    pub streams: BTreeMap<StreamName, Stream>,
-    pub buckets: BTreeMap<BucketName, Bucket>,
-    pub services: BTreeMap<ServiceName, Service>,
+    pub streams: BTreeMap<StreamName, Box<Stream>>,
+    pub buckets: BTreeMap<BucketName, Box<Bucket>>,
+    pub services: BTreeMap<ServiceName, Box<Service>>,
     pub users: BTreeMap<String, User>,
     pub units: BTreeMap<String, Unit>,
-    pub files: BTreeMap<String, File>,
+    pub files: BTreeMap<String, Box<File>>,
     pub gates: BTreeMap<String, Gate>,
 }
 
@@ -282,8 +283,8 @@ pub struct EventStore {
 pub struct ClusterOptions {
     pub event_store: Aggregate,
     pub commands: Commands,
-    pub streams: BTreeMap<StreamName, Stream>,
-    pub buckets: BTreeMap<BucketName, Bucket>,
+    pub streams: BTreeMap<StreamName, Box<Stream>>,
+    pub buckets: BTreeMap<BucketName, Box<Bucket>>,
 }
 
 /// `event_store.*` of a cluster: the aggregates that source every leaf's events.
