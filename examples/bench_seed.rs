@@ -29,6 +29,8 @@ fn by_hand(port: u16, seed: &Seed) {
     writer.write_all(b"CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB acks.* 1\r\n").expect("sent");
     let (mut bytes, mut headers) = (Vec::new(), Vec::new());
     let mut on_their_way = 0;
+    // Another seeder may run at once.
+    let id = std::process::id();
     for (number, batch) in seed.events.events.chunks(BATCH).enumerate() {
         bytes.clear();
         for (index, event) in batch.iter().enumerate() {
@@ -37,7 +39,9 @@ fn by_hand(port: u16, seed: &Seed) {
             for (name, value) in &event.headers {
                 write!(headers, "{name}: {value}\r\n").expect("memory");
             }
-            write!(headers, "Nats-Batch-Id: b{number}\r\nNats-Batch-Sequence: {}\r\n", index + 1).expect("memory");
+            write!(headers, "Nats-Msg-Id: {}/{}\r\n", seed.target.prefix, event.id).expect("memory");
+            write!(headers, "Nats-Batch-Id: {id:06}.{number}\r\nNats-Batch-Sequence: {}\r\n", index + 1)
+                .expect("memory");
             let reply = if index + 1 == batch.len() { " acks.a" } else { "" };
             if index == 0 {
                 write!(headers, "Nats-Expected-Last-Sequence: {}\r\n", number * BATCH).expect("memory");

@@ -13,7 +13,7 @@ use leafwright::host::door::Door;
 use leafwright::host::door_fake::{Death, FakeMachine, Unsynced};
 use leafwright::host::machine::register::Mode;
 use leafwright::name::ByteSize;
-use leafwright::plan::machine::gates::{Gate, HasLink, of};
+use leafwright::plan::machine::gates::{Gate, Reach, of};
 use leafwright::plan::machine::{Content, MachinePlan, SeenFile, between, paths_and_units};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,7 +45,7 @@ fn generations() -> (Generation, Generation) {
             values: BTreeMap::default(),
             mode: "0644".to_owned(),
         };
-        machine.options.files.insert("/etc/motd".to_owned(), file);
+        machine.options.files.insert("/etc/motd".to_owned(), file.into());
     };
     let old = content(motd);
     let new = content(|machine| {
@@ -70,7 +70,7 @@ async fn change(
     new: &Generation,
 ) -> Result<machine::Done, Failure> {
     let plan = plan(machine, old.map(|old| &old.content), &new.content).await;
-    let gates = of(&new.content, HasLink::No, &BTreeMap::new());
+    let gates = of(&new.content, Reach::Machine);
     let change = Change {
         plan: &plan,
         old,
@@ -246,7 +246,7 @@ async fn what_was_broken_before_does_not_stand_in_the_way() {
     let mut machine = settled(&old, &new).await;
     machine.failing.insert(Gate::Link, "no answer".to_owned());
     let plan = plan(&mut machine, Some(&old.content), &new.content).await;
-    let gates = of(&new.content, HasLink::Yes, &BTreeMap::new());
+    let gates = of(&new.content, Reach::Link);
     assert!(gates.contains(&Gate::Link));
     let times = (Duration::from_secs(60), Duration::from_secs(5));
     let change = Change {

@@ -206,7 +206,7 @@ fn a_secret_in_a_declaration_compiles_to_nothing() {
 #[test]
 fn what_cannot_be_written_is_blamed_and_not_written() {
     type Change = fn(&mut leafwright::resolve::Machine);
-    let rows: [(&str, u16, Change); 9] = [
+    let rows: [(&str, u16, Change); 14] = [
         ("a newline in a server name", 702, |m| m.options.leaf.server_name = "a\nb".into()),
         ("a newline in an argument", 702, |m| {
             m.options.services.get_mut("thermometer").unwrap().exec.push("a\nb".into())
@@ -226,10 +226,15 @@ fn what_cannot_be_written_is_blamed_and_not_written() {
         ("a directive that is two", 703, |m| {
             drop(m.options.units.insert("x.service".into(), unit("Service", "User=root\nGroup", "root")))
         }),
-        ("a file outside the tree", 704, |m| drop(m.options.files.insert("/etc/../x".into(), text("")))),
+        ("a file outside the tree", 704, |m| drop(m.options.files.insert("/etc/../x".into(), text("").into()))),
         ("a file that is a unit already", 704, |m| {
-            m.options.files.insert("/lib/systemd/system/nats-server.service".into(), text(""));
+            m.options.files.insert("/lib/systemd/system/nats-server.service".into(), text("").into());
         }),
+        ("a gate of nothing", 706, |m| gate(m, None, None, None)),
+        ("a gate of two", 706, |m| gate(m, Some("/bin/true"), Some("todos.list"), None)),
+        ("a gate whose program is looked for", 706, |m| gate(m, Some("true"), None, None)),
+        ("a gate that asks what nobody here sends or answers", 706, |m| gate(m, None, Some("todos.list"), None)),
+        ("a gate on a stream that draws from nowhere", 706, |m| gate(m, None, None, Some("CMD-thermo"))),
     ];
     for (what, code, change) in rows {
         let mut fixture = fixture::meadow();
@@ -238,6 +243,15 @@ fn what_cannot_be_written_is_blamed_and_not_written() {
         assert!(checked.value.is_none(), "{what}");
         assert_eq!(codes(&checked.report), [Code(code)], "{what}");
     }
+}
+
+fn gate(machine: &mut leafwright::resolve::Machine, exec: Option<&str>, query: Option<&str>, current: Option<&str>) {
+    let exec = exec.map(|program| vec![program.to_owned()]);
+    let current = current.map(|stream| name!(stream));
+    machine
+        .options
+        .gates
+        .insert("g".into(), leafwright::resolve::Gate { exec, query: query.map(str::to_owned), current });
 }
 
 fn unit(section: &str, directive: &str, value: &str) -> leafwright::resolve::Unit {

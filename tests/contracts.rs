@@ -49,7 +49,8 @@ fn running(services: &[&str]) -> BTreeMap<ServiceName, Vec<MachineName>> {
 
 fn link(declared: &Declared, services: &[&str]) -> (contracts::Linked, Report) {
     let grammar = Grammar::of(declared.domain.as_ref().unwrap()).value.unwrap();
-    let linked = contracts::link(declared, &grammar, Some(&running(services)));
+    let mut linked = contracts::link(declared, &grammar);
+    linked.report.absorb(contracts::traffic(declared, &grammar, &running(services)));
     (linked.value.unwrap(), linked.report)
 }
 

@@ -139,7 +139,7 @@ fn growth_names_the_line_that_asks_for_it() {
     let cluster = desired.cluster.as_mut().unwrap();
     cluster.streams[0].max_bytes = 64 << 30;
     let span = leafwright::diag::Span::new(file, 2..11);
-    cluster.origins.places = std::sync::Arc::new([("EVT".into(), span)].into());
+    cluster.origins.places = std::sync::Arc::new([("EVT", span)].into_iter().collect());
     // The first configuration was unlimited, so this is a refusal; the other way round it grows.
     let refused = plan::between(&desired, &done, &sources);
     assert_eq!(ids(&refused), ["@cluster/stream/EVT/refuse"]);

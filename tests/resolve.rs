@@ -480,3 +480,15 @@ fn drop_nothing(value: &mut serde_json::Value) {
         fields.retain(|_, field| !field.is_null());
     }
 }
+
+/// `up` refuses it, and so does whoever looks at what `up` runs.
+#[test]
+fn what_the_foreground_hides_is_wrong_all_the_same() {
+    let small = "assert = [{ that = \"t.number < 5\", say = \"too much\" }]\n";
+    let pi = format!("{small}[settings.t]\nnumber = 9\n");
+    let hidden = ("<foreground>", "[machines.pi.t]\nnumber = 1");
+    let (declared, sources, _) = declared(&[("machines/pi.toml", &pi), hidden]);
+    let [alone, both] = [resolve::domain, resolve::domain_in_foreground]
+        .map(|resolve| said(resolve(&declared).report, &sources).matches("LW0213").count());
+    assert_eq!([alone, both], [0, 1]);
+}

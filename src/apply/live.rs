@@ -45,7 +45,7 @@ pub struct Live<'a, C> {
 
 impl<C: Closures> Live<'_, C> {
     fn jetstream(&self, on: &Scope) -> Result<JetStream> {
-        self.jetstreams.get(on).cloned().with_context(|| format!("there is no connection to {}", name(on)))
+        self::on(&self.jetstreams, on)
     }
 
     fn seed(&self, on: &Scope, set: &EventSetName) -> Result<&Seed> {
@@ -58,21 +58,15 @@ impl<C: Closures> Live<'_, C> {
 impl<C: Closures> World for Live<'_, C> {
     async fn observe(&mut self) -> Result<Observed> {
         let mut observed = Observed { made: self.made.clone(), ..Observed::default() };
+        // While the servers answer, the disk is looked at.
+        let looks = looks(self.desired, &self.jetstreams);
+        let looks = looks.map(|looks| tokio::spawn(stream::iter(looks).buffered(AT_ONCE).try_collect()));
         for machine in self.desired.servers.keys() {
             let closure = self.closures.current(machine)?;
             let files = self.closures.files(machine);
             observed.servers.insert(machine.clone(), ObservedServer { closure, files });
         }
-        let mut looks = Vec::new();
-        for (scope, objects) in plan::scopes(self.desired) {
-            // Before the servers run there are closures to compare and nothing else.
-            let nothing = objects.streams.is_empty() && objects.consumers.is_empty() && objects.seeds.is_empty();
-            if nothing && !self.jetstreams.contains_key(&scope) {
-                continue;
-            }
-            looks.push(look(self.jetstream(&scope)?, scope, objects.seeds.clone()));
-        }
-        let seen: Vec<Seen> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+        let seen: Vec<Seen> = looks?.await.context("cannot observe")??;
         for Seen { scope, objects, seeds } in seen {
             observed.seeds.extend(seeds.into_iter().map(|(set, stored)| ((scope.clone(), set), stored)));
             observed.objects.insert(scope, objects);
@@ -107,6 +101,27 @@ impl<C: Closures> World for Live<'_, C> {
         seed::load(&jetstream, &seed, |at| progress(&seed.set, at)).await?;
         Ok(())
     }
+}
+
+/// What is to be asked of each scope.
+fn looks(
+    desired: &Desired,
+    jetstreams: &BTreeMap<Scope, JetStream>,
+) -> Result<Vec<impl Future<Output = Result<Seen>> + Send + use<>>> {
+    let mut looks = Vec::new();
+    for (scope, objects) in plan::scopes(desired) {
+        // Before the servers run there are closures to compare and nothing else.
+        let nothing = objects.streams.is_empty() && objects.consumers.is_empty() && objects.seeds.is_empty();
+        if nothing && !jetstreams.contains_key(&scope) {
+            continue;
+        }
+        looks.push(look(on(jetstreams, &scope)?, scope, objects.seeds.clone()));
+    }
+    Ok(looks)
+}
+
+fn on(jetstreams: &BTreeMap<Scope, JetStream>, scope: &Scope) -> Result<JetStream> {
+    jetstreams.get(scope).cloned().with_context(|| format!("there is no connection to {}", name(scope)))
 }
 
 /// One scope as it was seen.

@@ -6,7 +6,7 @@ use crate::foreground::Fault;
 use crate::host::machine::register::Mode;
 use crate::host::machine::{Home, STATE};
 use crate::machine::{self, Asked, Order, Outcome, Talk};
-use crate::plan::machine::{MachinePlan, render};
+use crate::plan::machine::{MachinePlan, Reviewed, render};
 use crate::plan::{self, Plan};
 use anyhow::{Context as _, Result};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -33,6 +33,12 @@ pub struct Args {
     /// As far as the pre-checks, and touch nothing
     #[arg(long)]
     dry_run: bool,
+    /// Keep the plan in this file, to look at it and to carry out this one later
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    out: Option<PathBuf>,
+    /// Carry out the plan of this file and do not ask; refuse where it would no longer be this one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "root"])]
+    plan: Option<PathBuf>,
     /// The machine's own keys [default: keys in the state directory]; with `domain` the domain's key store
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
@@ -83,7 +89,7 @@ fn mode(text: &str) -> Result<Mode, String> {
 impl How {
     fn order(&self, asked: Asked) -> Order {
         let (within, steady) = (Duration::from_secs(self.within), Duration::from_secs(self.steady));
-        Order { mode: self.mode, asked, within, steady }
+        Order { mode: self.mode, asked, reviewed: None, within, steady }
     }
 
     fn home(&self) -> Result<Home> {
@@ -115,9 +121,20 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
         return tell(outcome, began);
     }
     let asked = if args.dry_run { Asked::DryRun } else { Asked::All };
-    let order = args.how.order(asked);
+    let reviewed = args.plan.as_deref().map(reviewed).transpose()?;
+    let order = Order { reviewed, ..args.how.order(asked) };
     let outcome = block_on(machine::apply(&home, &prepared, &order, &mut args.how.voice()))?;
+    if let Outcome::Planned(plan) | Outcome::NothingToDo { plan: Some(plan), .. } = &outcome
+        && let Some(file) = &args.out
+    {
+        std::fs::write(file, plan.json()).with_context(|| format!("cannot write {}", file.display()))?;
+    }
     tell(outcome, began)
+}
+
+fn reviewed(file: &Path) -> Result<Box<Reviewed>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Box::new(Reviewed::parse(&text).with_context(|| format!("cannot carry out {}", file.display()))?))
 }
 
 fn domain(args: &Args, root: &Path) -> Result<Exit> {
@@ -166,7 +183,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 fn tell(outcome: Outcome, began: Instant) -> Result<Exit> {
     let time = began.elapsed().as_secs_f64();
     match outcome {
-        Outcome::NothingToDo { generation } => {
+        Outcome::NothingToDo { generation, .. } => {
             talk::say(&format!("nothing to do: this machine is generation {generation}"))
         }
         Outcome::Planned(_) => talk::say("nothing was done"),

@@ -34,7 +34,10 @@ pub struct Args {
 pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    match runtime.block_on(plan(args, root)) {
+    let planned = runtime.block_on(plan(args, root));
+    // Whatever still runs was asked and has answered.
+    runtime.shutdown_background();
+    match planned {
         Ok(plan) => tell(args, &plan),
         Err(Fault::Usage(text)) => Err(WrongUsage(text).into()),
         Err(Fault::Unsound { report, sources }) => Ok(talk::judge(&report, &sources)),
@@ -46,7 +49,10 @@ async fn plan(args: &Args, root: &Path) -> Result<Plan, Fault> {
     let request = Request::of(root, &args.machines, args.state.as_deref())?;
     if let Some(running) = foreground::visit(&request)? {
         talk::judge(&running.report, &running.sources);
-        return Ok(foreground::look_at_running(&running).await?);
+        let plan = foreground::look_at_running(&running).await?;
+        // The process ends with the plan: nobody waits until the domain is taken apart.
+        std::mem::forget(running);
+        return Ok(plan);
     }
     let program = nats_server::find(root)?;
     let prepared = foreground::prepare(&request)?;

@@ -21,6 +21,7 @@ pub enum ArtefactKind {
     Certificate,
     AccountJwt,
     UserJwt,
+    Gates,
 }
 
 /// What a change of the artefact does to the machine.

@@ -6,7 +6,6 @@
 use super::desired::Objects;
 use crate::diag::Span;
 use crate::resolve::Origins;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Stream (by its name or the part before the first `-`), field, option.
@@ -33,32 +32,32 @@ const CONSUMERS: [(&str, &str); 2] = [("ack_wait", "commands.ack_wait"), ("max_d
 
 /// The objects with the places of single fields added to their origins.
 pub fn with_fields(mut objects: Objects, options: &Origins, rows: &[Row]) -> Objects {
-    let mut places: BTreeMap<Box<str>, Span> = (*objects.origins.places).clone();
+    let mut places: Vec<(String, Span)> =
+        objects.origins.places.iter().map(|(path, span)| (path.to_owned(), span)).collect();
     for config in &objects.streams {
         let name = config.name.as_str();
         let stem = name.split_once('-').map_or(name, |(stem, _)| stem);
         let own = rows.iter().filter(|(stream, ..)| *stream == stem);
         let own = own.filter_map(|(_, field, option)| Some((format!("{name}.{field}"), exact(options, option)?)));
-        places.extend(own.map(|(path, span)| (path.into(), span)));
+        places.extend(own);
         let written = format!("streams.{name}.");
         let declared = options.base.iter().chain(options.places.iter());
-        let declared = declared.filter_map(|(path, span)| Some((path.strip_prefix(&written)?, *span)));
+        let declared = declared.filter_map(|(path, span)| Some((path.strip_prefix(&written)?, span)));
         places.extend(declared.map(|(field, span)| {
             let field = if field == "replicas" { "num_replicas" } else { field };
-            (format!("{name}.{field}").into(), span)
+            (format!("{name}.{field}"), span)
         }));
     }
     for (stream, config) in &objects.consumers {
         let fields = CONSUMERS.iter().filter_map(|(field, option)| Some((field, exact(options, option)?)));
-        places.extend(
-            fields.map(|(field, span)| (format!("{stream}.consumers.{}.{field}", config.durable_name).into(), span)),
-        );
+        places
+            .extend(fields.map(|(field, span)| (format!("{stream}.consumers.{}.{field}", config.durable_name), span)));
     }
-    objects.origins.places = Arc::new(places);
+    objects.origins.places = Arc::new(places.into_iter().collect());
     objects
 }
 
 /// Where exactly this option was written; an ancestor's place would say less than the stream's own.
 fn exact(options: &Origins, path: &str) -> Option<Span> {
-    options.places.get(path).or_else(|| options.base.get(path)).copied()
+    options.places.get(path).or_else(|| options.base.get(path))
 }

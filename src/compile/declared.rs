@@ -46,8 +46,8 @@ pub enum Drawer<'a> {
 }
 
 fn all<'a>(
-    streams: &'a BTreeMap<StreamName, Stream>,
-    buckets: &'a BTreeMap<BucketName, Bucket>,
+    streams: &'a BTreeMap<StreamName, Box<Stream>>,
+    buckets: &'a BTreeMap<BucketName, Box<Bucket>>,
     origins: &Origins,
     fallback: Span,
     drawer: Drawer<'_>,

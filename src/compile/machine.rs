@@ -12,7 +12,8 @@ use super::nats_server::Inputs;
 use super::permissions::Rights;
 use super::units::{self, Triggers};
 use super::{
-    accounts, behind, consumers, credentials, effects, environment, events, files, nats_server, permissions, streams,
+    accounts, behind, consumers, credentials, effects, environment, events, files, gates, nats_server, permissions,
+    streams,
 };
 use crate::diag::{Code, Diagnostic, Report, Span, Spanned};
 use crate::identity::{PublicIdentity, UserId};
@@ -33,6 +34,7 @@ pub fn compile(linked: &Linked<'_>, machine: &Machine, identity: &PublicIdentity
     artefacts.extend(host_files(linked, machine, report));
     artefacts.extend(objects_as_data(linked, machine, &rights));
     artefacts.extend(declared_files(machine, report));
+    artefacts.extend(gates::of_machine(linked, machine, report));
     artefacts.extend(certificates(machine, identity));
     artefacts.extend(leaf_jwt(machine, identity));
     close(machine.name.as_str(), artefacts, report)
@@ -260,13 +262,12 @@ pub fn objects(
     seeds: Vec<Seed>,
     fallback: Span,
 ) -> Objects {
-    let mut places: BTreeMap<Box<str>, Span> =
-        streams.iter().map(|stream| (stream.value.name.as_str().into(), stream.span)).collect();
-    places.extend(consumers.iter().map(|consumer| {
+    let placed = streams.iter().map(|stream| (stream.value.name.to_string(), stream.span));
+    let places = placed.chain(consumers.iter().map(|consumer| {
         let (stream, config) = &consumer.value;
-        (format!("{stream}.consumers.{}", config.durable_name).into(), consumer.span)
+        (format!("{stream}.consumers.{}", config.durable_name), consumer.span)
     }));
-    let origins = Origins { places: Arc::new(places), base: Arc::default(), fallback: Some(fallback) };
+    let origins = Origins { places: Arc::new(places.collect()), base: Arc::default(), fallback: Some(fallback) };
     Objects { streams: split(streams).0, consumers: split(consumers).0, seeds, origins }
 }
 

@@ -8,6 +8,7 @@ pub mod canonical;
 pub mod credentials;
 pub mod desired;
 pub mod effects;
+pub mod gates;
 pub mod jetstream;
 pub mod layout;
 pub mod units;
@@ -69,9 +70,18 @@ pub struct Compiled {
 
 /// All machines, in parallel, and what belongs to none of them. There is a value only if nothing is wrong with any of them.
 pub fn domain(domain: &Domain, identity: &PublicIdentity) -> Checked<Compiled> {
+    of_machines(domain, &domain.machines.iter().map(AsRef::as_ref).collect::<Vec<_>>(), identity)
+}
+
+/// These machines alone, and what belongs to none.
+pub fn some(domain: &Domain, names: &[MachineName], identity: &PublicIdentity) -> Checked<Compiled> {
+    let named = domain.machines.iter().map(AsRef::as_ref).filter(|machine: &&Machine| names.contains(&machine.name));
+    of_machines(domain, &named.collect::<Vec<_>>(), identity)
+}
+
+fn of_machines(domain: &Domain, machines: &[&Machine], identity: &PublicIdentity) -> Checked<Compiled> {
     let linked = Linked::new(domain);
-    let compiled: Vec<_> =
-        domain.machines.par_iter().map(|machine| self::machine(&linked, machine, identity)).collect();
+    let compiled: Vec<_> = machines.par_iter().map(|machine| self::machine(&linked, machine, identity)).collect();
     let mut report = Report::default();
     let mut machines = BTreeMap::new();
     let mut desired = Desired::default();

@@ -147,7 +147,7 @@ fn answered(linked: &Linked<'_>, contract: &ServiceName) -> BTreeSet<Subject> {
 }
 
 fn hub_credential(linked: &Linked<'_>, machine: &Machine) -> Permissions {
-    let services: Vec<&Service> = machine.options.services.values().collect();
+    let services: Vec<&Service> = machine.options.services.values().map(AsRef::as_ref).collect();
     let queries_received: BTreeSet<Subject> =
         services.iter().flat_map(|service| answered(linked, &service.contract)).collect();
     let asked = services.iter().flat_map(|service| sent(linked, &service.contract, Some(MessageKind::Query)));

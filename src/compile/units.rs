@@ -151,7 +151,7 @@ fn nats(machine: &Machine, triggers: &Triggers) -> Result<UnitFile, Unwritable> 
 /// Services run on leaves: a member of the cluster has no users of its own for them.
 pub fn services(machine: &Machine) -> impl Iterator<Item = (&ServiceName, &Service)> {
     let leaf = machine.part == Part::Leaf;
-    machine.options.services.iter().filter(move |_| leaf)
+    machine.options.services.iter().filter(move |_| leaf).map(|(name, service)| (name, &**service))
 }
 
 fn target(machine: &Machine) -> UnitFile {
@@ -320,9 +320,7 @@ fn spans(file: &UnitFile, machine: &Machine, text: &str, fallback: Span) -> Vec<
         let directive = line.split('=').next().unwrap_or_default();
         let exact = |base: &String| {
             let sections = [section.to_owned(), section.to_lowercase()];
-            sections
-                .iter()
-                .find_map(|section| machine.origins.places.get(&*format!("{base}.{section}.{directive}")).copied())
+            sections.iter().find_map(|section| machine.origins.places.get(&format!("{base}.{section}.{directive}")))
         };
         file.options.iter().find_map(exact).unwrap_or(fallback)
     };

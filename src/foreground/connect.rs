@@ -10,25 +10,32 @@ use crate::identity::sets::inbox;
 use crate::identity::{PublicIdentity, UserId};
 use crate::plan::Scope;
 use anyhow::{Context, Result};
+use futures_util::future::{join, join_all};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One JetStream handle a scope: each leaf that is running, and the cluster.
+/// One JetStream handle a scope: each leaf that is running, and the cluster. All are opened at once.
 pub async fn all(
     compiled: &Compiled,
     store: &KeyStore,
     identity: &PublicIdentity,
 ) -> Result<BTreeMap<Scope, JetStream>> {
+    let servers = &compiled.desired.servers;
+    let leaves: Vec<&DesiredServer> = servers.values().filter(|server| !server.member).collect();
+    let members = servers.values().any(|server| server.member);
+    let opening = join_all(leaves.iter().map(|server| leaf(server, store)));
+    let (opened, cluster) = join(opening, async {
+        if members { cluster(&compiled.desired, store, identity).await.map(Some) } else { Ok(None) }
+    })
+    .await;
     let mut handles = BTreeMap::new();
-    for server in compiled.desired.servers.values().filter(|server| !server.member) {
-        handles.insert(Scope::Machine(server.machine.clone()), leaf(server, store).await?);
+    for (server, jetstream) in leaves.iter().zip(opened) {
+        handles.insert(Scope::Machine(server.machine.clone()), jetstream?);
     }
-    if compiled.desired.servers.values().any(|server| server.member) {
-        handles.insert(Scope::Cluster, cluster(&compiled.desired, store, identity).await?);
-    }
+    handles.extend(cluster?.map(|jetstream| (Scope::Cluster, jetstream)));
     Ok(handles)
 }
 

@@ -56,27 +56,26 @@ pub fn prepare(request: &Request) -> Result<Prepared, Fault> {
 }
 
 /// As `prepare`, for a domain that an `up` runs now: with its ports and its identity, and without changing anything.
-/// `None` where no `up` runs.
+/// Only what was asked for is compiled. `None` where no `up` runs.
 pub fn visit(request: &Request) -> Result<Option<Prepared>, Fault> {
     let texts = load::domain(&request.root)?;
     let mut sources = without_identity(&texts);
     let declared = judged(declare::all(&sources), &sources)?;
-    let plain = judged(resolve::domain(&declared), &sources)?;
-    let Some(state) = State::visit(&request.state_directory(), plain.name.as_str())? else { return Ok(None) };
+    let name = declared.domain.as_ref().map(|domain| domain.name.value.clone()).context("there is no domain")?;
+    let Some(state) = State::visit(&request.state_directory(), name.as_str())? else { return Ok(None) };
     let layer = fs::read_to_string(state.root().join("foreground.toml"))?;
     sources.add(overlay::SOURCE, layer);
     add_files(&mut sources, &state.root().join(identity::DIRECTORY), identity::DIRECTORY)?;
     let declared = judged(declare::all(&sources), &sources)?;
     // Those that run are those that have ports.
-    let running: Vec<MachineName> = declared.foreground.keys().cloned().collect();
-    let machines =
-        chosen(&plain, &request.machines)?.into_iter().filter(|name| running.contains(name)).collect::<Vec<_>>();
-    let Checked { value, report } = resolve::domain(&declared);
+    let running = &declared.foreground;
+    let Checked { value, report } = resolve::domain_in_foreground(&declared);
     let domain = judged(Checked { value, report: report.clone() }, &sources)?;
+    let machines = chosen(&domain, &request.machines)?.into_iter().filter(|name| running.contains_key(name));
+    let machines: Vec<MachineName> = machines.collect();
     let identity = public_identity(&declared, &sources)?.context("the state directory has no identity")?;
     let store = KeyStore::open(&state.keys())?;
-    let mut compiled = judged(compile::domain(&domain, &identity), &sources)?;
-    compiled.desired.servers.retain(|machine, _| machines.contains(machine));
+    let compiled = judged(compile::some(&domain, &machines, &identity), &sources)?;
     Ok(Some(Prepared { sources, report, domain, machines, state, store, identity, compiled }))
 }
 

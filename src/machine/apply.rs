@@ -17,10 +17,9 @@ use crate::host::machine::register::{self, Mode, Register};
 use crate::host::machine::{Home, go_on, store};
 use crate::host::systemd::Systemd;
 use crate::host::{closure, credentials};
-use crate::plan::machine::{Content, MachinePlan, between, gates, paths_and_units, render, secrets};
+use crate::plan::machine::{Content, MachinePlan, Reviewed, between, gates, paths_and_units, render, secrets};
 use crate::plan::{self, Plan};
-use anyhow::{Context as _, Result, bail};
-use std::collections::BTreeMap;
+use anyhow::{Context as _, Result, anyhow, bail};
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -33,6 +32,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 pub struct Order {
     pub mode: Mode,
     pub asked: Asked,
+    /// The plan that was agreed to: this one, or nothing.
+    pub reviewed: Option<Box<Reviewed>>,
     /// For everything up to the commit.
     pub within: Duration,
     /// How long what was started must stay up before the commit.
@@ -63,9 +64,11 @@ pub trait Talk: Send {
 pub enum Outcome {
     NothingToDo {
         generation: u64,
+        /// The empty plan, for whoever keeps it.
+        plan: Option<Box<Reviewed>>,
     },
     /// There is something to do, and it was not asked for.
-    Planned(Box<MachinePlan>),
+    Planned(Box<Reviewed>),
     /// The person said no.
     NotAgreed,
     Applied {
@@ -114,8 +117,9 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     let active = door.register.active_generation();
     let more = found.objects.as_ref().is_some_and(|plan| !plan.is_empty());
     let same = found.old.as_ref().is_some_and(|old| old.content.digest == found.new.digest);
+    let now = Reviewed::new(found.plan.clone(), found.objects.clone());
     if let (true, false, true, Some(generation)) = (found.plan.is_empty(), more, same, active) {
-        return Ok(Outcome::NothingToDo { generation });
+        return Ok(Outcome::NothingToDo { generation, plan: Some(Box::new(now)) });
     }
     talk.plan(&found.plan, found.objects.as_ref());
     if let Some(refused) = found.plan.refused().next() {
@@ -125,13 +129,18 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
         bail!("nothing was done, for what is refused:\n{}", plan::render::refusals(objects));
     }
     if order.asked == Asked::Plan {
-        return Ok(Outcome::Planned(Box::new(found.plan)));
+        return Ok(Outcome::Planned(Box::new(now)));
+    }
+    if let Some(reviewed) = &order.reviewed {
+        reviewed.still(&now).map_err(|moved| {
+            anyhow!("nothing was done, because {moved}\nhelp: look at the new plan: leafwright apply {machine} --dry-run --out FILE")
+        })?;
     }
     precheck::all(home, prepared, &found.new).await?;
     if order.asked == Asked::DryRun {
-        return Ok(Outcome::Planned(Box::new(found.plan)));
+        return Ok(Outcome::Planned(Box::new(now)));
     }
-    if !talk.agree()? {
+    if order.reviewed.is_none() && !talk.agree()? {
         return Ok(Outcome::NotAgreed);
     }
     let number = match active.filter(|_| same) {
@@ -203,7 +212,7 @@ async fn carry_out(
         return Ok(Outcome::Staged { generation: number });
     }
     let new = Generation { number, content: found.new };
-    let gates = gates::of(&new.content, prepared.has_link(), &BTreeMap::new());
+    let gates = gates::of(&new.content, prepared.reach());
     let change = Change {
         plan: &found.plan,
         old: found.old.as_ref(),

@@ -37,7 +37,7 @@ pub fn apply_root(home: &Home, prepared: &Prepared, program: &Path, talk: &mut d
     plan.last.retain(|step| matches!(step.act, crate::plan::machine::Act::Remove { .. }));
     let same = old.as_ref().is_some_and(|old| old.content.digest == new.digest);
     if let (true, true, Some(generation)) = (plan.is_empty(), same, register.active_generation()) {
-        return Ok(Outcome::NothingToDo { generation });
+        return Ok(Outcome::NothingToDo { generation, plan: None });
     }
     talk.plan(&plan, None);
     if let Some(refused) = plan.refused().next() {

@@ -15,7 +15,7 @@ use crate::identity::UserId;
 use crate::identity::sets;
 use crate::load;
 use crate::name::MachineName;
-use crate::plan::machine::gates::HasLink;
+use crate::plan::machine::gates::Reach;
 use crate::resolve::{Domain, Machine, Part};
 use anyhow::Result as AnyResult;
 use std::collections::BTreeMap;
@@ -78,12 +78,10 @@ impl Prepared {
         }
     }
 
-    /// How the domain is asked over the link; nothing where there is no link, or no key to ask with.
+    /// How this machine's nats-server is asked, and the domain over its link; nothing where there is no key to ask with.
     pub fn link(&self) -> AnyResult<OverLink> {
         let server = self.desired.servers.get(&self.machine.name);
-        let (Some(server), Some(cluster), Part::Leaf) = (server, &self.domain.cluster, &self.machine.part) else {
-            return Ok(OverLink::new(None));
-        };
+        let (Some(server), Part::Leaf) = (server, &self.machine.part) else { return Ok(OverLink::new(None)) };
         let user = KeyId::User(UserId::LocalProvisioner(self.machine.name.clone()));
         let key = match &self.keys {
             Some(keys) => keys.nkey(&user)?,
@@ -92,13 +90,17 @@ impl Prepared {
         let Some(key) = key else { return Ok(OverLink::new(None)) };
         let endpoint = Endpoint::at([server.listen]).login(Login::NKey(key.seed()?));
         let endpoint = endpoint.inbox(sets::inbox(&self.machine.name, "provisioner"));
-        Ok(OverLink::new(Some(Way { endpoint, hub: cluster.name.to_string() })))
+        let hub = self.domain.cluster.as_ref().map(|cluster| cluster.name.to_string());
+        Ok(OverLink::new(Some(Way { endpoint, hub })))
     }
 
-    /// Is there a link to the domain that can be proved?
-    pub fn has_link(&self) -> HasLink {
-        let leaf = self.machine.part == Part::Leaf && self.domain.cluster.is_some();
-        if leaf { HasLink::Yes } else { HasLink::No }
+    /// What can be proved from here.
+    pub fn reach(&self) -> Reach {
+        match (&self.machine.part, &self.domain.cluster) {
+            (Part::Leaf, Some(_)) => Reach::Link,
+            (Part::Leaf, None) => Reach::Messages,
+            (Part::Member, _) => Reach::Machine,
+        }
     }
 
     /// What its closure says of secrets.

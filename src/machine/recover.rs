@@ -13,7 +13,7 @@ use crate::host::machine::register::{self, Mode, Phase, Register};
 use crate::host::machine::transitions::AtBoot;
 use crate::host::machine::{Home, room};
 use crate::host::systemd::Systemd;
-use crate::plan::machine::gates::{self, HasLink};
+use crate::plan::machine::gates::{self, Reach};
 use crate::plan::machine::{Content, MachinePlan, between, paths_and_units};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
@@ -194,7 +194,7 @@ pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<
     let (old, new) = generations(home, pending.from, pending.to)?;
     let mut door = door(home, &lock, register, Systemd::connect().await?, Manager::Runs)?;
     door.monitor = monitor_of(&new);
-    let gates = gates::of(&new.content, HasLink::No, &BTreeMap::new());
+    let gates = gates::of(&new.content, Reach::Machine);
     let end = door.clock() + within;
     let wait = Wait { gates: &gates, before: &BTreeMap::new(), within, end, steady };
     match machine::hold(&mut door, &wait, &mut |_| ()).await {

@@ -10,10 +10,9 @@ use crate::host::door::Door as _;
 use crate::host::machine::real::{Boot, Manager, NoLink, Real};
 use crate::host::machine::{Home, generations, register};
 use crate::host::systemd::Systemd;
-use crate::plan::machine::gates::{self, HasLink};
+use crate::plan::machine::gates::{self, Reach};
 use crate::plan::machine::{between, paths_and_units};
 use anyhow::{Context as _, Result};
-use std::collections::BTreeMap;
 
 /// Streams and events have no part in it.
 struct Nothing;
@@ -51,7 +50,7 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
     if !talk.agree()? {
         return Ok(Outcome::NotAgreed);
     }
-    let gates = gates::of(&new.content, HasLink::No, &BTreeMap::new());
+    let gates = gates::of(&new.content, Reach::Machine);
     let change = Change {
         plan: &plan,
         old: old.as_ref(),

@@ -7,9 +7,9 @@ use super::evaluate::{Evaluation, Out};
 use super::layers::{Ground, Layer, Layers, lay};
 use super::machine::{collect_places, domain_facts, typed};
 use super::model::{self, Origins};
+use super::places::Noted;
 use crate::declare::{Cluster, Domain};
 use crate::diag::Report;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What the cluster's table says.
@@ -37,11 +37,11 @@ pub fn resolve(cluster: &Cluster, domain: &Domain, ground: Ground, report: &mut 
     let interpreter = budget::interpreter();
     let mut evaluation = evaluation((domain, cluster), ground, &layers, &interpreter);
     let out = evaluation.all();
-    let mut places = BTreeMap::new();
+    let mut places = Noted::default();
     collect_places(&layers.root, &mut String::new(), &mut places);
-    places.append(&mut evaluation.places);
+    evaluation.places.iter().for_each(|(path, span)| places.insert(path, span));
     // No option, and yet what rules about the cluster's size and parts are about.
-    places.insert("members".into(), cluster.members_span);
+    places.insert("members", cluster.members_span);
     own.absorb(evaluation.report);
     let options = match &out {
         Out::Value(value) => typed(value, cluster.name.span, &mut own),
@@ -53,7 +53,7 @@ pub fn resolve(cluster: &Cluster, domain: &Domain, ground: Ground, report: &mut 
         name: cluster.name.value.clone(),
         members: cluster.members.iter().map(|member| member.value.clone()).collect(),
         options: options?,
-        origins: Origins { places: Arc::new(places), base: Arc::default(), fallback: Some(cluster.name.span) },
+        origins: Origins { places: Arc::new(places.finish()), base: Arc::default(), fallback: Some(cluster.name.span) },
         origin: cluster.name.span,
     })
     .filter(|_| sound)

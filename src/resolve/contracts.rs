@@ -48,13 +48,8 @@ struct Linker<'a> {
 }
 
 /// Links all contracts; what is at fault is linked as far as it goes, so that events and rules can be judged in the same run.
-/// `running` names, for each contract, the machines on which a service with it really runs; `None` where that is not known.
-/// What a broken contract would say is not missing.
-pub fn link(
-    declared: &Declared,
-    grammar: &Grammar,
-    running: Option<&BTreeMap<ServiceName, Vec<MachineName>>>,
-) -> Checked<Linked> {
+/// What a broken contract would say is not missing. No machine is looked at: `traffic` does that.
+pub fn link(declared: &Declared, grammar: &Grammar) -> Checked<Linked> {
     let mut report = Report::default();
     let linker = Linker::gather(declared, grammar, &mut report);
     let schemas = Schemas::new(&declared.schemas);
@@ -64,11 +59,17 @@ pub fn link(
         linker.judge_outcomes(definition, &mut report);
         messages.insert((*name).clone(), linker.message(name, definition, &schemas, &mut report));
     }
-    if let Some(running) = running {
-        linker.judge_traffic(running, &mut report);
-    }
     let services = declared.contracts.iter().map(|(name, contract)| (name.clone(), service(contract))).collect();
     Checked::new(Some((messages, services)), report)
+}
+
+/// Who sends what nobody receives, and the reverse. `running` names, for each contract, the machines on which a service with
+/// it really runs.
+pub fn traffic(declared: &Declared, grammar: &Grammar, running: &BTreeMap<ServiceName, Vec<MachineName>>) -> Report {
+    let mut report = Report::default();
+    // `link` has said what is wrong with the contracts themselves.
+    Linker::gather(declared, grammar, &mut Report::default()).judge_traffic(running, &mut report);
+    report
 }
 
 fn service(contract: &Contract) -> ServiceContract {

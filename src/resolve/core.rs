@@ -61,6 +61,10 @@ const MACHINE: &[Row] = &[
     ("files.*.text", "optional<string>", "The content. Exactly one of `text` and `template`.", "", "\"welcome\\n\""),
     ("files.*.template", "optional<string>", "The `*.tera` file, beside the module that names it, that prints the content.", "", "\"motd.tera\""),
     ("files.*.values", "map<any>", "What the template sees besides `machine`.", "", "{ forwarders = [\"9.9.9.9\"] }"),
+    ("gates", "map<record>", "What must hold before a generation is committed, besides what always must, by a name of your choice.", "", ""),
+    ("gates.*.exec", "optional<list<string>>", "A program and its arguments, which ends with 0; no shell. Exactly one of `exec`, `query` and `current`.", "", "[\"/usr/lib/meadow/probe\", \"--quiet\"]"),
+    ("gates.*.query", "optional<string>", "A query that is answered when it is asked on this machine, with its contract's example.", "", "\"todos.list\""),
+    ("gates.*.current", "optional<stream>", "A mirror or a sourcing stream of this machine that has all that its origins have.", "", "\"KEEP-EVT\""),
     ("files.*.mode", "string(/0[0-7]{3}/)", "Permissions, octal.", "\"0644\"", "\"0600\""),
 ];
 

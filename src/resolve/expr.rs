@@ -7,7 +7,7 @@ use super::val::Val;
 use crate::name::{ByteSize, Duration, Fault};
 use cel::common::ast::{Expr as Ast, IdedExpr, LiteralValue, operators};
 use cel::objects::{Key, Map, Value as Cel};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub enum Part {
 
 #[derive(Debug)]
 pub struct Expr {
-    ast: IdedExpr,
+    ast: Arc<IdedExpr>,
     pub slots: Vec<Slot>,
     operators: u64,
 }
@@ -46,6 +46,8 @@ pub enum Want {
     Presence,
     /// What a macro walks over: the elements of a list, the sorted keys of a map.
     Elements,
+    /// `size(…)`: of a list or a map only how much it holds.
+    Count,
 }
 
 /// What is wrong with an expression, and where in its text.
@@ -72,8 +74,9 @@ impl Expressions {
         templates: impl IntoIterator<Item = &'t str>,
         conditions: impl IntoIterator<Item = &'t str>,
     ) -> Self {
-        let unique = |texts: std::collections::BTreeSet<&str>, parse: fn(&str) -> Parsed| {
-            texts.into_iter().map(|text| (text.into(), parse(text))).collect()
+        let mut known = Known::default();
+        let mut unique = |texts: BTreeSet<&str>, parse: fn(&str, &mut Known) -> Parsed| {
+            texts.into_iter().map(|text| (text.into(), parse(text, &mut known))).collect()
         };
         Self {
             templates: unique(templates.into_iter().collect(), template),
@@ -82,11 +85,27 @@ impl Expressions {
     }
 
     pub fn template(&self, text: &str) -> Parsed {
-        self.templates.get(text).cloned().unwrap_or_else(|| template(text))
+        self.templates.get(text).cloned().unwrap_or_else(|| template(text, &mut Known::default()))
     }
 
     pub fn condition(&self, text: &str) -> Parsed {
-        self.conditions.get(text).cloned().unwrap_or_else(|| condition(text))
+        self.conditions.get(text).cloned().unwrap_or_else(|| condition(text, &mut Known::default()))
+    }
+}
+
+/// Expressions that were parsed: ten thousand texts that differ in their words may hold the same one.
+#[derive(Default)]
+struct Known(BTreeMap<Box<str>, Expr>);
+
+impl Known {
+    /// The expression, as it stands at `offset` in its text.
+    fn expression(&mut self, source: &str, offset: usize) -> Result<Expr, ExprFault> {
+        if let Some(known) = self.0.get(source) {
+            return Ok(known.at(offset));
+        }
+        let parsed = expression(source, offset)?;
+        self.0.insert(source.into(), parsed.at(0_usize.wrapping_sub(offset)));
+        Ok(parsed)
     }
 }
 
@@ -101,12 +120,12 @@ impl Template {
 }
 
 /// A bare expression (`when`, `that`).
-fn condition(text: &str) -> Parsed {
-    Ok(Arc::new(Template { parts: vec![Part::Expr(expression(text, 0)?)] }))
+fn condition(text: &str, known: &mut Known) -> Parsed {
+    Ok(Arc::new(Template { parts: vec![Part::Expr(known.expression(text, 0)?)] }))
 }
 
 /// A text in which `${…}` are expressions and `$${` is a literal `${`.
-fn template(text: &str) -> Parsed {
+fn template(text: &str, known: &mut Known) -> Parsed {
     let mut parts = vec![];
     let mut literal = String::new();
     let mut at = 0;
@@ -127,7 +146,7 @@ fn template(text: &str) -> Parsed {
         if !literal.is_empty() {
             parts.push(Part::Text(std::mem::take(&mut literal).into()));
         }
-        parts.push(Part::Expr(expression(&text[dollar + 2..end], dollar + 2)?));
+        parts.push(Part::Expr(known.expression(&text[dollar + 2..end], dollar + 2)?));
         at = end + 1;
     }
     literal.push_str(&text[at..]);
@@ -177,7 +196,7 @@ fn expression(source: &str, offset: usize) -> Result<Expr, ExprFault> {
     let ast = walk.rewrite(program.expression());
     match walk.fault {
         Some(fault) => Err(fault),
-        None => Ok(Expr { ast, slots: walk.slots, operators }),
+        None => Ok(Expr { ast: Arc::new(ast), slots: walk.slots, operators }),
     }
 }
 
@@ -238,8 +257,10 @@ impl Walk<'_> {
                     if call.func_name == operators::INDEX {
                         self.static_index(&call.args);
                     }
+                    let first = self.slots.len();
                     call.target = call.target.as_ref().map(|target| Box::new(self.rewrite(target)));
                     call.args = call.args.iter().map(|arg| self.rewrite(arg)).collect();
+                    self.counted(&call, first);
                     Ast::Call(call)
                 }
             },
@@ -347,6 +368,17 @@ impl Walk<'_> {
         }
     }
 
+    /// `size(streams)`, `streams.size()`: nobody looks at what the streams are.
+    fn counted(&mut self, call: &cel::common::ast::CallExpr, first: usize) {
+        let mut operands = call.target.iter().map(|target| &**target).chain(&call.args);
+        if call.func_name == "size"
+            && operands.all(|operand| matches!(operand.expr, Ast::Ident(_)))
+            && let [slot @ Slot { want: Want::Value, .. }] = &mut self.slots[first..]
+        {
+            slot.want = Want::Count;
+        }
+    }
+
     /// `streams[machine.name]`: the path would be known only after evaluation.
     fn static_index(&mut self, args: &[IdedExpr]) {
         let [operand, index] = args else { return };
@@ -392,6 +424,13 @@ fn path(expr: &IdedExpr) -> Option<(Vec<Box<str>>, u64)> {
 }
 
 impl Expr {
+    /// The same, further on in its text.
+    fn at(&self, offset: usize) -> Self {
+        let moved = |at: &Range<usize>| at.start.wrapping_add(offset)..at.end.wrapping_add(offset);
+        let slots = self.slots.iter().map(|slot| Slot { at: moved(&slot.at), ..slot.clone() });
+        Self { ast: self.ast.clone(), slots: slots.collect(), operators: self.operators }
+    }
+
     /// Is it nothing but a reference? Then its value is the referenced one, with its type.
     pub fn is_reference(&self) -> bool {
         matches!(&self.ast.expr, Ast::Ident(_)) && matches!(self.slots.as_slice(), [Slot { want: Want::Value, .. }])
@@ -406,6 +445,8 @@ impl Expr {
                 (Want::Elements, Val::Map(entries)) => {
                     Val::List(entries.iter().map(|(key, _)| Val::Text(key.clone())).collect())
                 }
+                (Want::Count, Val::Map(entries)) => Val::List(entries.iter().map(|_| Val::Null).collect()),
+                (Want::Count, Val::List(items)) => Val::List(items.iter().map(|_| Val::Null).collect()),
                 (_, value) => value,
             };
             scope.add_variable_from_value(name(at), to_cel(&value));
@@ -489,9 +530,9 @@ fn from_cel(value: &Cel) -> Result<Val, String> {
 }
 
 /// Texts with expressions in the defaults of an option and its fields.
-pub fn of_decl(decl: &super::schema::Decl, texts: &mut std::collections::BTreeSet<Box<str>>) {
+pub fn of_decl(decl: &super::schema::Decl, texts: &mut BTreeSet<Box<str>>) {
     if let Some(super::schema::Default::Written(written)) = &decl.default {
-        let mut found = std::collections::BTreeSet::new();
+        let mut found = BTreeSet::new();
         of_value(&written.value, &mut found);
         texts.extend(found.into_iter().map(Box::from));
     }
@@ -501,11 +542,7 @@ pub fn of_decl(decl: &super::schema::Decl, texts: &mut std::collections::BTreeSe
 }
 
 /// Texts with expressions in a body, and its bare expressions.
-pub fn of_body<'b>(
-    body: &'b crate::declare::Body,
-    texts: &mut std::collections::BTreeSet<&'b str>,
-    conditions: &mut std::collections::BTreeSet<&'b str>,
-) {
+pub fn of_body<'b>(body: &'b crate::declare::Body, texts: &mut BTreeSet<&'b str>, conditions: &mut BTreeSet<&'b str>) {
     for block in &body.blocks {
         conditions.extend(block.when.iter().map(|when| &*when.value));
         for check in block.asserts.iter().chain(&block.warns) {
@@ -523,7 +560,7 @@ pub fn of_body<'b>(
 }
 
 /// Texts with expressions in a value.
-pub fn of_value<'v>(value: &'v crate::declare::Value, texts: &mut std::collections::BTreeSet<&'v str>) {
+pub fn of_value<'v>(value: &'v crate::declare::Value, texts: &mut BTreeSet<&'v str>) {
     use crate::declare::Value;
     match value {
         Value::Text(text) if text.contains("${") => {

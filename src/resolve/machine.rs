@@ -7,6 +7,7 @@ use super::codes;
 use super::evaluate::{Evaluation, Out};
 use super::layers::{Ground, Layer, Layers, Node, PlacedCheck, What, check_defaults, lay, lay_table, push};
 use super::model::{self, Origins, Part};
+use super::places::{Noted, Places};
 use super::references::Followed;
 use super::schema::BUILT_IN;
 use super::shared::{Recorder, Shared};
@@ -24,8 +25,10 @@ pub struct Base<'a> {
     pub layers: Layers<'a>,
     /// Templates of all modules; of two with one name, the importer's.
     pub templates: Arc<BTreeMap<Box<str>, Arc<str>>>,
+    /// Facts by name; a machine's own are still to be filled in.
+    facts: Vec<(&'static str, Val)>,
     /// Where the strongest unconditional definition of each path stands.
-    pub places: Arc<BTreeMap<Box<str>, Span>>,
+    pub places: Arc<Places>,
 }
 
 /// Lays module, domain, zone and hardware over each other.
@@ -43,20 +46,21 @@ pub fn base<'a>(
     lay(&mut layers, (Layer::Domain, &domain.body), ground, report);
     lay(&mut layers, (Layer::Zone, &followed.zone.body), ground, report);
     lay(&mut layers, (Layer::Hardware, &followed.hardware.body), ground, report);
-    let mut places = BTreeMap::new();
+    let mut places = Noted::default();
     collect_places(&layers.root, &mut String::new(), &mut places);
     let templates = modules.iter().flat_map(|module| &module.texts).map(|(name, text)| (name.clone(), text.clone()));
     let templates = Arc::new(templates.collect());
-    Base { ground, modules, layers, templates, places: Arc::new(places) }
+    let facts = base_facts(domain, followed);
+    Base { ground, modules, layers, templates, facts, places: Arc::new(places.finish()) }
 }
 
 /// The winners' places of a tree, as far as no condition decides.
-pub fn collect_places(node: &Node, path: &mut String, places: &mut BTreeMap<Box<str>, Span>) {
+pub fn collect_places(node: &Node, path: &mut String, places: &mut Noted) {
     let certain = node.defs.iter().filter(|def| def.block == super::layers::BlockId::ALWAYS);
     let strongest =
         certain.filter(|def| !matches!(def.what, What::Remove(_))).max_by_key(|def: &&super::layers::Def| def.rank);
     if let Some(def) = strongest {
-        places.insert(path.as_str().into(), def.span);
+        places.insert(path, def.span);
     }
     for (key, child) in &node.children {
         let before = push(path, key);
@@ -66,10 +70,10 @@ pub fn collect_places(node: &Node, path: &mut String, places: &mut BTreeMap<Box<
 }
 
 /// A machine with everything that its evaluation needs.
+#[derive(Clone, Copy)]
 pub struct Subject<'a, 'b> {
     pub machine: &'a declare::Machine,
     pub foreground: Option<&'a declare::Table>,
-    pub domain: &'a Domain,
     pub cluster: Option<&'a Cluster>,
     pub followed: Followed<'a>,
     pub base: &'b Base<'a>,
@@ -98,32 +102,51 @@ impl<'a> Subject<'a, '_> {
         layers
     }
 
+    /// The facts of the base, with the machine's own.
     fn facts(&self) -> Vec<(&'static str, Val)> {
-        let Self { machine, domain, followed, .. } = self;
+        let Self { machine, followed, .. } = self;
         let names = |names: Vec<&str>| Val::List(names.into_iter().map(Val::text).collect());
-        let mut facts = domain_facts(domain);
-        facts.extend([
-            ("machine.name", Val::text(machine.name.as_str())),
-            ("machine.zone", Val::text(followed.zone.name.value.as_str())),
-            ("machine.person", Val::text(followed.person.name.as_str())),
-            ("machine.hardware", Val::text(followed.hardware.name.as_str())),
-            ("machine.cluster", Val::text(self.cluster.map_or("", |cluster| cluster.name.value.as_str()))),
-            ("machine.part", Val::text(if self.part() == Part::Member { "member" } else { "leaf" })),
-            (
-                "machine.configuration",
-                names(machine.configuration.iter().map(|module| module.value.as_str()).collect()),
-            ),
-            ("hardware.name", Val::text(followed.hardware.name.as_str())),
-            ("hardware.arch", Val::text(&followed.hardware.arch.value)),
-            ("hardware.cores", Val::Int(followed.hardware.cores.value.into())),
-            ("hardware.memory", Val::Size(followed.hardware.memory.value)),
-            ("hardware.disk", Val::Size(followed.hardware.disk.value)),
-            ("person.name", Val::text(followed.person.name.as_str())),
-            ("person.roles", names(followed.person.roles.iter().map(|role| role.value.as_str()).collect())),
-            ("zone.name", Val::text(followed.zone.name.value.as_str())),
-        ]);
+        let mut facts = self.base.facts.clone();
+        for (name, value) in &mut facts {
+            *value = match *name {
+                "machine.name" => Val::text(machine.name.as_str()),
+                "machine.person" | "person.name" => Val::text(followed.person.name.as_str()),
+                "machine.cluster" => Val::text(self.cluster.map_or("", |cluster| cluster.name.value.as_str())),
+                "machine.part" => Val::text(if self.part() == Part::Member { "member" } else { "leaf" }),
+                "machine.configuration" => {
+                    names(machine.configuration.iter().map(|module| module.value.as_str()).collect())
+                }
+                "person.roles" => names(followed.person.roles.iter().map(|role| role.value.as_str()).collect()),
+                _ => continue,
+            };
+        }
         facts
     }
+}
+
+/// Facts of the domain, the zone and the hardware, and the names of the machine's own.
+fn base_facts(domain: &Domain, followed: &Followed) -> Vec<(&'static str, Val)> {
+    let Followed { hardware, zone, .. } = followed;
+    let [zone, name] = [zone.name.value.as_str(), hardware.name.as_str()].map(Val::text);
+    let mut facts = domain_facts(domain);
+    facts.extend([
+        ("machine.name", Val::Null),
+        ("machine.zone", zone.clone()),
+        ("machine.person", Val::Null),
+        ("machine.hardware", name.clone()),
+        ("machine.cluster", Val::Null),
+        ("machine.part", Val::Null),
+        ("machine.configuration", Val::Null),
+        ("hardware.name", name),
+        ("hardware.arch", Val::text(&hardware.arch.value)),
+        ("hardware.cores", Val::Int(hardware.cores.value.into())),
+        ("hardware.memory", Val::Size(hardware.memory.value)),
+        ("hardware.disk", Val::Size(hardware.disk.value)),
+        ("person.name", Val::Null),
+        ("person.roles", Val::Null),
+        ("zone.name", zone),
+    ]);
+    facts
 }
 
 /// `domain.*` and `cluster.*`.
@@ -201,7 +224,7 @@ pub fn resolve(
         Out::Absent | Out::Failed => None,
     };
     let origins = Origins {
-        places: Arc::new(evaluation.places),
+        places: Arc::new(evaluation.places.finish()),
         base: subject.base.places.clone(),
         fallback: Some(subject.origin()),
     };
@@ -281,7 +304,7 @@ fn judge(evaluation: &mut Evaluation, placed: &PlacedCheck, base: &Base) {
     // The line that the user wrote: what the condition reads, where the machine or the domain says it.
     let written = that.slots().find_map(|slot| {
         let path = slot.keys.iter().map(|key| val::path_key(key).into_owned()).collect::<Vec<_>>().join(".");
-        let span = evaluation.places.get(path.as_str()).or_else(|| base.places.get(path.as_str())).copied()?;
+        let span = evaluation.places.get(&path).or_else(|| base.places.get(&path))?;
         (!base.modules.iter().any(|module| module.source == span.source)).then_some(span)
     });
     let own = placed.layer > Layer::Module;

@@ -23,6 +23,7 @@ mod fit;
 mod layers;
 mod machine;
 mod modules;
+mod places;
 mod references;
 mod schema;
 mod shared;
@@ -30,10 +31,13 @@ mod shared;
 pub use explain::{Definition, Explanation, Verdict, Whose, explain};
 pub use layers::{Class, Layer};
 pub use model::*;
+pub use places::Places;
 
 use crate::declare::{self, Body, Declared, Module};
 use crate::diag::{Checked, Diagnostic, Report, Span};
-use crate::name::{AccountName, ByteSize, MachineName, ModuleName, ServiceName, SubjectPattern, ZoneName};
+use crate::name::{
+    AccountName, ByteSize, EventSetName, MachineName, ModuleName, ServiceName, SubjectPattern, ZoneName,
+};
 use expr::Expressions;
 use grammar::Grammar;
 use layers::Ground;
@@ -44,10 +48,26 @@ use std::sync::Arc;
 
 /// Resolves a whole domain; all machines in parallel.
 pub fn domain(declared: &Declared) -> Checked<Domain> {
+    judged(declared, &[Generated::Counts])
+}
+
+/// The same, of a domain that must be sound without the generated layer too: what is wrong then is all that is said.
+pub fn domain_in_foreground(declared: &Declared) -> Checked<Domain> {
+    judged(declared, &[Generated::LeftOut, Generated::Counts])
+}
+
+/// The layer that `up` generates.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Generated {
+    LeftOut,
+    Counts,
+}
+
+fn judged(declared: &Declared, rounds: &[Generated]) -> Checked<Domain> {
     let mut report = Report::default();
     // Without a domain there is nothing to resolve; `declare` has said so.
     let Some(domain) = &declared.domain else { return Checked::new(None, report) };
-    let resolved = whole(domain, declared, &mut report);
+    let resolved = whole(domain, declared, rounds, &mut report);
     report.rules_wait |= resolved.is_none();
     let mut report = once(report.sorted());
     if resolved.as_ref().is_none_or(|resolved| resolved.machines.len() < declared.machines.len())
@@ -70,27 +90,37 @@ fn once(mut report: Report) -> Report {
     report
 }
 
-/// The domain, as far as it could be resolved; whoever goes on looks at the report first.
-fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> Option<Domain> {
+/// The domain, as far as it could be resolved; whoever goes on looks at the report first. In each round the machines are
+/// resolved and the rules asked, until one finds what is wrong.
+fn whole(domain: &declare::Domain, declared: &Declared, rounds: &[Generated], report: &mut Report) -> Option<Domain> {
     references::check(domain, declared, report);
-    let plans = Plans::of(declared, domain, None, report);
-    let machines = plans.machines(report);
-    let cluster = plans.cluster(report);
-    let grammar = taken(Grammar::of(domain), report);
+    // What is said and what is run have nothing to do with each other until both are known.
+    let (spoken, run) = rayon::join(|| spoken(domain, declared), || run(domain, declared, rounds));
+    let Run { rounds, cluster, report: found } = run;
+    report.absorb(found);
+    let Spoken { grammar, linked, events, report: found } = spoken;
+    report.absorb(found);
+    let mut rounds = rounds.into_iter();
+    let (machines, mut found) = rounds.next()?;
     let unread = declared.unread.iter().any(|path| path.starts_with("machines/"));
     let resolved = machines.len() == declared.machines.len() && !unread;
     let complete = resolved && cluster.is_some() != domain.clusters.is_empty();
-    let running = (complete && RUNNING.iter().all(|path| !declared.is_broken(path))).then(|| running(&machines));
-    let linked =
-        grammar.as_ref().and_then(|grammar| taken(contracts::link(declared, grammar, running.as_ref()), report));
-    // Without a grammar there are no messages, and no event could be one.
-    let events = linked.as_ref().and_then(|(messages, _)| taken(events::compile(declared, messages), report));
+    if complete
+        && RUNNING.iter().all(|path| !declared.is_broken(path))
+        && let Some(grammar) = &grammar
+    {
+        report.absorb(contracts::traffic(declared, grammar, &running(&machines)));
+    }
     let (messages, services) = linked.unwrap_or_default();
     let events = events.unwrap_or_default();
     report.absorb(rules::event_sets(declared));
     report.absorb(rules::placeholders(declared));
     report.absorb(rules::reported_hardware(declared));
-    let resolved = Domain {
+    let Some(grammar) = grammar else {
+        report.absorb(found);
+        return None;
+    };
+    let mut resolved = Domain {
         name: domain.name.value.clone(),
         dns: domain.dns.value.clone(),
         account: account(domain),
@@ -102,16 +132,59 @@ fn whole(domain: &declare::Domain, declared: &Declared, report: &mut Report) -> 
         roles: domain.roles.values().map(role).collect(),
         events,
         domain_events: domain.events.iter().map(|set| set.value.clone()).collect(),
-        spaces: grammar?.spaces(),
+        spaces: grammar.spaces(),
         origin: domain.name.span,
     };
-    // With a machine or half a domain missing, the rules would find what is not wrong.
-    if complete && RULED.iter().all(|path| !declared.is_broken(path)) {
-        report.absorb(rules::all(&resolved));
-    } else {
-        report.rules_wait = true;
+    let ruled = RULED.iter().all(|path| !declared.is_broken(path));
+    found.absorb(ruled_upon((complete && ruled).then_some(&resolved)));
+    for (machines, again) in rounds {
+        if report.has_errors() || found.has_errors() {
+            break;
+        }
+        let complete = complete && machines.len() == declared.machines.len();
+        resolved.machines = machines;
+        found = again;
+        found.absorb(ruled_upon((complete && ruled).then_some(&resolved)));
     }
+    report.absorb(found);
     Some(resolved)
+}
+
+/// Messages and events.
+struct Spoken {
+    grammar: Option<Grammar>,
+    linked: Option<contracts::Linked>,
+    events: Option<BTreeMap<EventSetName, Arc<EventSet>>>,
+    report: Report,
+}
+
+fn spoken(domain: &declare::Domain, declared: &Declared) -> Spoken {
+    let mut report = Report::default();
+    let grammar = taken(Grammar::of(domain), &mut report);
+    let linked = grammar.as_ref().and_then(|grammar| taken(contracts::link(declared, grammar), &mut report));
+    // Without a grammar there are no messages, and no event could be one.
+    let events = linked.as_ref().and_then(|(messages, _)| taken(events::compile(declared, messages), &mut report));
+    Spoken { grammar, linked, events, report }
+}
+
+/// The machines of each round with what is found in it, and the cluster.
+struct Run {
+    rounds: Vec<(Vec<Arc<Machine>>, Report)>,
+    cluster: Option<Cluster>,
+    report: Report,
+}
+
+fn run(domain: &declare::Domain, declared: &Declared, rounds: &[Generated]) -> Run {
+    let mut report = Report::default();
+    let plans = Plans::of(declared, domain, None, &mut report);
+    let rounds = plans.machines(rounds, &mut report);
+    let cluster = plans.cluster(&mut report);
+    Run { rounds, cluster, report }
+}
+
+/// With a machine or half a domain missing, the rules would find what is not wrong.
+fn ruled_upon(complete: Option<&Domain>) -> Report {
+    complete.map_or(Report { rules_wait: true, ..Report::default() }, rules::all)
 }
 
 /// What says which services run, and what they say.
@@ -175,6 +248,9 @@ fn unused(closures: &BTreeMap<Vec<&ModuleName>, Vec<&Module>>, declared: &Declar
         modules::schema(&closure, declared, report);
     }
 }
+
+/// An interpreter is as dear as so many machines.
+const FEW: usize = 4;
 
 /// Everything that is worked out once: option trees and expressions.
 struct Plans<'a> {
@@ -259,7 +335,8 @@ impl<'a> Plans<'a> {
         Ground { schema, declared: self.declared, expressions: &self.expressions, others: &self.others }
     }
 
-    fn machines(&self, report: &mut Report) -> Vec<Arc<Machine>> {
+    /// All machines, once for each round, with what is found in it.
+    fn machines(&self, rounds: &[Generated], report: &mut Report) -> Vec<(Vec<Arc<Machine>>, Report)> {
         let mut bases: BTreeMap<BaseKey<'_>, Base<'_>> = BTreeMap::new();
         let mut subjects = vec![];
         for machine in
@@ -284,29 +361,37 @@ impl<'a> Plans<'a> {
             .map(|(machine, followed, key)| {
                 let foreground = self.declared.foreground.get(&machine.name);
                 let cluster = self.domain.clusters.values().next();
-                (Subject { machine, foreground, domain: self.domain, cluster, followed, base: &bases[&key] }, key)
+                (Subject { machine, foreground, cluster, followed, base: &bases[&key] }, key)
             })
             .collect();
         let examples: BTreeMap<&BaseKey<'_>, &Subject<'_, '_>> =
             subjects.iter().map(|(subject, key)| (key, subject)).collect();
+        let examples: Vec<_> = examples.into_iter().collect();
         let shared = examples
             .into_par_iter()
+            .with_min_len(FEW)
             .map_init(budget::interpreter, |interpreter, (key, subject)| (key, machine::share(subject, interpreter)));
         let shared: BTreeMap<&BaseKey<'_>, shared::Shared> = shared.collect();
-        let resolved: Vec<(Option<Arc<Machine>>, Report)> = subjects
-            .par_iter()
-            .map_init(budget::interpreter, |interpreter, (subject, key)| {
-                let mut report = Report::default();
-                let resolved = machine::resolve(subject, &shared[key], interpreter, &mut report).map(Arc::new);
-                (resolved, report)
-            })
-            .collect();
-        let mut machines = vec![];
-        for (machine, found) in resolved {
-            machines.extend(machine);
-            report.absorb(found);
-        }
-        machines
+        let round = |generated: &Generated| {
+            let resolved: Vec<(Option<Arc<Machine>>, Report)> = subjects
+                .par_iter()
+                .with_min_len(FEW)
+                .map_init(budget::interpreter, |interpreter, (subject, key)| {
+                    let mut report = Report::default();
+                    let foreground = subject.foreground.filter(|_| *generated == Generated::Counts);
+                    let subject = Subject { foreground, ..*subject };
+                    let resolved = machine::resolve(&subject, &shared[key], interpreter, &mut report).map(Arc::new);
+                    (resolved, report)
+                })
+                .collect();
+            let (mut machines, mut report) = (vec![], Report::default());
+            for (machine, found) in resolved {
+                machines.extend(machine);
+                report.absorb(found);
+            }
+            (machines, report)
+        };
+        rounds.iter().map(round).collect()
     }
 
     fn cluster(&self, report: &mut Report) -> Option<Cluster> {

@@ -4,6 +4,7 @@
 //! the core options in `resolve::core` and these structs describe the same tree, and a test compares them.
 
 use super::hardware::Requires;
+use super::places::Places;
 use crate::declare::MessageKind;
 use crate::diag::Span;
 use crate::name::{
@@ -87,9 +88,9 @@ pub struct Machine {
 /// A path that was not written falls back to its nearest written ancestor, then to the machine's file.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
-    pub places: Arc<BTreeMap<Box<str>, Span>>,
+    pub places: Arc<Places>,
     /// The same, of the layers that machines share; `places` speaks first.
-    pub base: Arc<BTreeMap<Box<str>, Span>>,
+    pub base: Arc<Places>,
     pub fallback: Option<Span>,
 }
 
@@ -99,7 +100,7 @@ impl Origins {
         let mut path = path;
         loop {
             if let Some(span) = self.places.get(path).or_else(|| self.base.get(path)) {
-                return Some(*span);
+                return Some(span);
             }
             match path.rfind('.') {
                 Some(dot) => path = &path[..dot],
@@ -191,12 +192,13 @@ pub struct Options {
     pub leaf: Leaf,
     pub cluster: ClusterMember,
     pub event_store: EventStore,
-    pub streams: BTreeMap<StreamName, Stream>,
-    pub buckets: BTreeMap<BucketName, Bucket>,
-    pub services: BTreeMap<ServiceName, Service>,
+    pub streams: BTreeMap<StreamName, Box<Stream>>,
+    pub buckets: BTreeMap<BucketName, Box<Bucket>>,
+    pub services: BTreeMap<ServiceName, Box<Service>>,
     pub users: BTreeMap<String, User>,
     pub units: BTreeMap<String, Unit>,
-    pub files: BTreeMap<String, File>,
+    pub files: BTreeMap<String, Box<File>>,
+    pub gates: BTreeMap<String, Gate>,
 }
 
 /// `network.*`
@@ -281,8 +283,8 @@ pub struct EventStore {
 pub struct ClusterOptions {
     pub event_store: Aggregate,
     pub commands: Commands,
-    pub streams: BTreeMap<StreamName, Stream>,
-    pub buckets: BTreeMap<BucketName, Bucket>,
+    pub streams: BTreeMap<StreamName, Box<Stream>>,
+    pub buckets: BTreeMap<BucketName, Box<Bucket>>,
 }
 
 /// `event_store.*` of a cluster: the aggregates that source every leaf's events.
@@ -446,6 +448,18 @@ pub struct User {
 
 /// `units."<name>"`: section → directive → values. A list value repeats the directive.
 pub type Unit = BTreeMap<String, BTreeMap<String, Vec<String>>>;
+
+/// `gates.<name>`: what must hold before a generation is committed, besides what always must. Exactly one of its three.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// A program and its arguments, which ends with 0; no shell.
+    pub exec: Option<Vec<String>>,
+    /// A query that is answered when it is asked on this machine.
+    pub query: Option<String>,
+    /// A mirror or a sourcing stream of this machine that has all that its origins have.
+    pub current: Option<StreamName>,
+}
 
 /// `files."<absolute path>"`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ use crate::name::{MachineName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A machine's references, followed.
+#[derive(Clone, Copy)]
 pub struct Followed<'a> {
     pub hardware: &'a Hardware,
     pub person: &'a declare::Person,

@@ -71,6 +71,8 @@ pub mod codes {
     pub const CONSUMER_NOT_FOUND: u16 = 10014;
     pub const MESSAGE_NOT_FOUND: u16 = 10037;
     pub const STREAM_NOT_FOUND: u16 = 10059;
+    /// A message id of the batch is on its way, or stored within the window.
+    pub const DUPLICATE: [u16; 2] = [10158, 10201];
     pub const WRONG_LAST_SEQUENCE: u16 = 10071;
     pub const BATCH_DISABLED: u16 = 10174;
     pub const BATCH_INCOMPLETE: u16 = 10176;

@@ -13,7 +13,6 @@ use crate::host::endpoint::{Endpoint, connect_options};
 use crate::resolve::SeedEvent;
 use async_nats::{Client, ServerAddr};
 use serde::Deserialize;
-use std::io::Write;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -46,7 +45,7 @@ pub struct Ack {
 /// Sends batches over one connection and hears of their fate in the order sent.
 pub struct Publisher {
     stream: BufReader<TcpStream>,
-    /// This connection's own, so that the batches of two seeders are never mixed.
+    /// What the ids of its batches begin with: its own, so that the batches of two seeders are never mixed.
     id: String,
     inbox: String,
     sent: u64,
@@ -78,7 +77,7 @@ impl Publisher {
         let stream = TcpStream::connect((address.host(), address.port())).await.map_err(silent("cannot connect"))?;
         stream.set_nodelay(true).map_err(silent("cannot connect"))?;
         let stream = BufReader::new(stream);
-        let id = token(&inbox).to_owned();
+        let id = token(&inbox);
         let mut publisher = Self { stream, id, inbox, sent: 0, bytes: vec![], headers: vec![] };
         let greeting = publisher.line().await?;
         let info = greeting.strip_prefix("INFO ").and_then(|json| serde_json::from_str(json).ok());
@@ -106,48 +105,38 @@ impl Publisher {
     /// Sends the batch without waiting for its acknowledgement.
     pub async fn send(&mut self, place: &Place, prefix: &str, events: &[SeedEvent]) -> Result<(), Failure> {
         self.sent += 1;
-        self.bytes.clear();
-        for (index, event) in events.iter().enumerate() {
-            self.render(place, prefix, event, index, events.len()).map_err(silent("no memory"))?;
-        }
+        self.render(place, prefix, events);
         let sent = timeout(PATIENCE * 4, self.stream.get_mut().write_all(&self.bytes)).await;
         let sent = sent.map_err(|_| Failure::Silent("the server takes no more".into()))?;
         sent.map_err(silent("a batch could not be sent"))
     }
 
-    fn render(
-        &mut self,
-        place: &Place,
-        prefix: &str,
-        event: &SeedEvent,
-        index: usize,
-        count: usize,
-    ) -> std::io::Result<()> {
+    /// The batch as the protocol has it. Formatting is kept out of the loop: it was the largest part of it.
+    fn render(&mut self, place: &Place, prefix: &str, events: &[SeedEvent]) {
         let Self { headers, bytes, id, inbox, sent, .. } = self;
-        headers.clear();
-        headers.extend_from_slice(b"NATS/1.0\r\n");
-        for (name, value) in &event.headers {
-            for part in [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                headers.extend_from_slice(part);
+        bytes.clear();
+        let mut number = itoa::Buffer::new();
+        let batch = format!("Nats-Batch-Id: {id}{sent}\r\nNats-Batch-Sequence: ");
+        let begin = format!("Nats-Expected-Last-Sequence: {}\r\n", place.after);
+        let commit = format!("Nats-Batch-Commit: 1\r\n{PREFIX_DIGEST}: {}\r\n", place.prefix_digest);
+        let reply = format!(" {inbox}.{sent}");
+        for (index, event) in events.iter().enumerate() {
+            let is_last = index + 1 == events.len();
+            headers.clear();
+            headers.extend_from_slice(b"NATS/1.0\r\n");
+            for (name, value) in &event.headers {
+                put(headers, [name, ": ", value, "\r\n"]);
             }
+            put(headers, ["Nats-Msg-Id: ", prefix, "/", &event.id, "\r\n"]);
+            put(headers, [&batch, number.format(index + 1), "\r\n"]);
+            put(headers, [if index == 0 { &begin } else { "" }, if is_last { &commit } else { "" }, "\r\n"]);
+            put(bytes, ["HPUB ", prefix, ".", event.subject.as_str(), if is_last { &reply } else { "" }]);
+            put(bytes, [" ", number.format(headers.len())]);
+            put(bytes, [" ", number.format(headers.len() + event.payload.len()), "\r\n"]);
+            bytes.extend_from_slice(headers);
+            bytes.extend_from_slice(&event.payload);
+            bytes.extend_from_slice(b"\r\n");
         }
-        write!(headers, "Nats-Batch-Id: {id}-{sent}\r\nNats-Batch-Sequence: {}\r\n", index + 1)?;
-        if index == 0 {
-            write!(headers, "Nats-Expected-Last-Sequence: {}\r\n", place.after)?;
-        }
-        let subject = &event.subject;
-        if index + 1 == count {
-            write!(headers, "Nats-Batch-Commit: 1\r\n{PREFIX_DIGEST}: {}\r\n\r\n", place.prefix_digest)?;
-            write!(bytes, "HPUB {prefix}.{subject} {inbox}.{sent} ")?;
-        } else {
-            headers.extend_from_slice(b"\r\n");
-            write!(bytes, "HPUB {prefix}.{subject} ")?;
-        }
-        write!(bytes, "{} {}\r\n", headers.len(), headers.len() + event.payload.len())?;
-        bytes.extend_from_slice(headers);
-        bytes.extend_from_slice(&event.payload);
-        bytes.extend_from_slice(b"\r\n");
-        Ok(())
     }
 
     /// The fate of the oldest batch that has not been heard of.
@@ -197,8 +186,13 @@ impl Publisher {
     }
 }
 
+fn put<const N: usize>(bytes: &mut Vec<u8>, parts: [&str; N]) {
+    parts.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
+}
+
 /// A name from a fresh inbox, unlike that of every other seeder that runs now: the tail of its last token, which begins
-/// at random in each process and then counts. Short, because every message of a batch carries it.
-fn token(inbox: &str) -> &str {
-    &inbox[inbox.len().saturating_sub(10)..]
+/// at random in each process and then counts. Short, because every message of a batch carries it; it ends with no digit,
+/// because a number follows.
+fn token(inbox: &str) -> String {
+    format!("{}.", &inbox[inbox.len().saturating_sub(6)..])
 }

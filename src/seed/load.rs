@@ -149,7 +149,8 @@ fn doubt(failure: Failure) -> Halt {
 
 /// What heals by looking again, and what never does.
 fn judged(stream: &str, stored: u64, failure: Failure) -> Halt {
-    let heals = failure.passes() || failure.is(codes::WRONG_LAST_SEQUENCE) || failure.is(codes::BATCH_INCOMPLETE);
+    let elsewhere = [codes::WRONG_LAST_SEQUENCE, codes::BATCH_INCOMPLETE, codes::DUPLICATE[0], codes::DUPLICATE[1]];
+    let heals = failure.passes() || elsewhere.into_iter().any(|code| failure.is(code));
     if heals { doubt(failure) } else { Halt::ForGood(SeedError::from_failure(stream, stored, failure)) }
 }
 
@@ -168,11 +169,11 @@ fn batch_length(events: &[SeedEvent]) -> usize {
 fn sendable(events: &[SeedEvent], max_payload: usize) -> Result<(), SeedError> {
     events.iter().try_for_each(|event| {
         let unsendable = |why| SeedError::Unsendable { id: event.id.to_string(), origin: event.origin, why };
-        // The batch's own headers need up to 300 bytes of the same limit.
-        let mut size = event.payload.len() + 300;
+        // The batch's own headers and the message id need up to 450 bytes and the event's id of the same limit.
+        let mut size = event.payload.len() + event.id.len() + 450;
         for (name, value) in &event.headers {
             let named = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
-            if !named || value.contains(['\r', '\n']) {
+            if !named || value.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
                 return Err(unsendable(format!("`{name}` cannot be a header")));
             }
             size += name.len() + value.len() + 4;

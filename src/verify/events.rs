@@ -7,6 +7,7 @@ use super::objects::{self, on};
 use super::outcome::{Check, Finding};
 use super::poll;
 use super::target::Target;
+use super::twice::{self, Twice};
 use crate::compile::jetstream::StreamConfig;
 use crate::plan::{self, Scope};
 use crate::seed::{self, SeedError};
@@ -109,7 +110,13 @@ async fn aggregate(target: &Target<'_>, connections: &Connections, scope: &Scope
         (Some(source), ..) => failed(format!("{} messages of `{}` are still to come", source.lag, source.name)),
         (None, Some(before), _) if has < before => failed(format!("{has} messages, its origins have {before}")),
         (None, _, Some(after)) if config.subjects.is_empty() && has > after => {
-            failed(format!("{has} messages, its origins have only {after}: some came twice, or an origin lost some"))
+            let more = match twice::look(client, &config.name, has).await {
+                Ok(Some(Twice { count, first })) => {
+                    format!("{count} events are there twice, first {first}; readers know them by ce-source and ce-id")
+                }
+                _ => "some came twice, or an origin lost some".to_owned(),
+            };
+            failed(format!("{has} messages, its origins have only {after}: {more}"))
         }
         (None, before, _) => {
             let each = if before.is_some() { ", each once" } else { "" };

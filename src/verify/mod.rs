@@ -1,6 +1,6 @@
 //! Proves that the domain works as declared: links, JetStream domains, streams, copies, events, rights, queries.
 //!
-//! Refuses: changing anything (every attempt is one that must fail or one that stores nothing), and calling unseen what was
+//! Refuses: changing anything (every attempt is one that must fail or one that stores nothing; a consumer that reads headers goes by itself), and calling unseen what was
 //! not looked at: a check that could not be made is `skipped` with the reason, or failed.
 
 pub mod access;
@@ -13,6 +13,7 @@ mod poll;
 mod queries;
 mod rights;
 mod target;
+pub mod twice;
 mod watch;
 mod wire;
 

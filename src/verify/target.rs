@@ -110,5 +110,5 @@ fn voices(domain: &Domain, machine: &MachineName) -> Vec<Voice> {
             answered: subjects(&contract.receives, true),
         })
     };
-    machine.options.services.iter().filter_map(of).collect()
+    machine.options.services.iter().map(|(name, service)| (name, &**service)).filter_map(of).collect()
 }

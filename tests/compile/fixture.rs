@@ -72,6 +72,7 @@ pub fn options(machine: &str, domain: &str) -> Options {
         users: BTreeMap::new(),
         units: BTreeMap::new(),
         files: BTreeMap::new(),
+        gates: BTreeMap::new(),
     }
 }
 
@@ -171,16 +172,27 @@ fn event_set(sources: &mut Sources, text: &str, count: usize) -> (EventSetName, 
 fn leaves(sources: &mut Sources) -> Vec<Machine> {
     let mut thermo = machine(sources, "thermo", Part::Leaf, options("thermo", "thermo"));
     thermo.options.event_store.enable = true;
-    thermo.options.services.insert(name!("thermometer"), service("thermometer", &["/bin/true", "--every", "5 s"]));
+    thermo
+        .options
+        .services
+        .insert(name!("thermometer"), service("thermometer", &["/bin/true", "--every", "5 s"]).into());
     let mut web = machine(sources, "web", Part::Leaf, options("web", "web"));
     web.options.event_store.enable = true;
     let mut page = service("web", &["/bin/true"]);
     page.listen.insert("http".to_owned(), Listen { address: at("127.0.0.1:8080"), reason: "the page".to_owned() });
-    web.options.services.insert(name!("web"), page);
+    web.options.services.insert(name!("web"), page.into());
     let mut office = machine(sources, "office", Part::Leaf, options("office", "office"));
     office.options.event_store.enable = true;
     office.events = vec![name!("todos")];
-    office.options.services.insert(name!("todos"), Service { instances: 2, ..service("todos", &["/bin/true"]) });
+    office.options.services.insert(name!("todos"), Service { instances: 2, ..service("todos", &["/bin/true"]) }.into());
+    let gate = |exec: Option<&str>, query: Option<&str>, current: Option<&str>| Gate {
+        exec: exec.map(|program| vec![program.to_owned()]),
+        query: query.map(str::to_owned),
+        current: current.map(|stream| name!(stream)),
+    };
+    office.options.gates.insert("events".into(), gate(None, None, Some("EVT-office")));
+    office.options.gates.insert("list".into(), gate(None, Some("todos.list"), None));
+    office.options.gates.insert("probe".into(), gate(Some("/bin/true"), None, None));
     office.options.streams.insert(
         name!("LETTERS"),
         Stream {
@@ -191,10 +203,11 @@ fn leaves(sources: &mut Sources) -> Vec<Machine> {
             allow_direct: true,
             keepers: vec![name!("web")],
             ..Stream::default()
-        },
+        }
+        .into(),
     );
-    office.options.buckets.insert(name!("office-settings"), bucket(BucketKind::KeyValue));
-    office.options.buckets.insert(name!("office-papers"), bucket(BucketKind::Object));
+    office.options.buckets.insert(name!("office-settings"), bucket(BucketKind::KeyValue).into());
+    office.options.buckets.insert(name!("office-papers"), bucket(BucketKind::Object).into());
     let mut desk = machine(sources, "desk", Part::Leaf, options("desk", "desk"));
     desk.options.users.insert("ada".to_owned(), User { person: name!("ada") });
     desk.options.files.insert(
@@ -204,7 +217,8 @@ fn leaves(sources: &mut Sources) -> Vec<Machine> {
             template: Some("motd.tera".to_owned()),
             values: BTreeMap::from([("day".to_owned(), "one".into())]),
             mode: "0644".to_owned(),
-        },
+        }
+        .into(),
     );
     desk.templates = Arc::new(BTreeMap::from([("motd.tera".into(), "{{ machine.name }}, day {{ day }}\n".into())]));
     vec![desk, office, thermo, web]
@@ -327,7 +341,7 @@ pub fn alone() -> Fixture {
     fixture.domain.machines.retain(|machine| machine.name.as_str() == "office");
     edit(&mut fixture.domain, "office", |office| {
         office.options.streams.values_mut().for_each(|stream| stream.keepers = vec![]);
-        office.options.services.insert(name!("web"), service("web", &["/bin/true"]));
+        office.options.services.insert(name!("web"), service("web", &["/bin/true"]).into());
     });
     fixture
 }

@@ -48,7 +48,7 @@ pub fn directive(unit: &mut Unit, line: &str) {
 
 pub fn file(options: &mut Options, path: &str, text: &str) {
     let file = File { text: Some(text.to_owned()), template: None, values: BTreeMap::new(), mode: "0644".to_owned() };
-    options.files.insert(path.to_owned(), file);
+    options.files.insert(path.to_owned(), file.into());
 }
 
 pub fn service<'a>(options: &'a mut Options, service: &str) -> &'a mut leafwright::resolve::Service {
@@ -65,7 +65,7 @@ pub fn seconds(seconds: u64) -> Duration {
 
 /// A third service, which answers nothing.
 pub fn clock(options: &mut Options) {
-    options.services.insert(name!("clock"), fixture::service("web", &["/bin/true", "tick"]));
+    options.services.insert(name!("clock"), fixture::service("web", &["/bin/true", "tick"]).into());
 }
 
 pub fn timer(options: &mut Options, when: &str, exec: &str) {

@@ -54,10 +54,28 @@ pub fn a_leaf_becomes_what_is_declared() {
     assert!(said.contains("reload nats-server.service"), "{said}");
     assert_eq!(invocation(&office, "nats-server.service"), before, "a reload keeps the process");
 
-    // One that it does not.
+    // One that it does not; the plan is kept, and carried out only while it is still the one that was looked at.
     operator.settings("office", "leaf.max_pending = \"16MiB\"");
-    let said = operator.applied(&office);
-    assert!(said.contains("generation 3: "), "{said}");
+    let plan = "/root/plan.json";
+    let kept = operator.apply(&office, ["--dry-run", "--out", plan]);
+    assert!(kept.success(), "{}", kept.stderr);
+    let held = |more: &str, word: &str| {
+        office.must(["sh", "-c", more]);
+        let refused = operator.apply(&office, ["--plan", plan]);
+        assert_eq!(refused.status.code(), Some(4), "{more}: {}", refused.stderr);
+        assert!(refused.stderr.contains(word), "{more}: {}", refused.stderr);
+        assert_eq!(invocation(&office, "nats-server.service"), before, "{more}");
+    };
+    held("chmod 0600 /etc/leafwright/ca.pem", "the plan is stale (state): it would now also");
+    office.must(["chmod", "0644", "/etc/leafwright/ca.pem"]);
+    let text = operator.text_of("office");
+    operator.settings("office", "leaf.max_connections = 321");
+    held("true", "the plan is stale (declarations)");
+    operator.write("office", &text);
+    let output = operator.apply(&office, ["--plan", plan]);
+    assert!(output.success() && output.stderr.contains("generation 3: "), "{}", output.stderr);
+    let output = operator.apply(&office, ["--plan", plan]);
+    assert!(output.success() && output.stderr.contains("nothing to do"), "{}", output.stderr);
     assert_ne!(invocation(&office, "nats-server.service"), before);
 
     // And back, by number.
@@ -67,4 +85,28 @@ pub fn a_leaf_becomes_what_is_declared() {
     assert!(!config.contains("2306867200"), "{config}");
     sound(&office);
     until("the service is there again", DEADLINE, || office.is_active("todos@1.service"));
+}
+
+/// Gates that are declared: what runs and does not answer is not committed, and neither is what a program says no to.
+pub fn declared_gates_decide() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    let text = operator.text_of("office");
+    let rows = [
+        ("[settings.gates.mine]\nexec = [\"/bin/false\"]", "gate mine: /bin/false ends with 0"),
+        (
+            "[force.services.todos]\nexec = [\"/usr/bin/sleep\", \"infinity\"]",
+            "gate list: qry.meadow.todos.list is answered",
+        ),
+    ];
+    for (tables, gate) in rows {
+        operator.append("office", tables);
+        let output = operator.apply(&office, ["--within", "4", "--steady", "0"]);
+        assert_eq!(output.status.code(), Some(4), "{tables}: {}", output.stderr);
+        assert!(output.stderr.contains(gate), "{tables}: {}", output.stderr);
+        assert!(sound(&office).contains("office is generation 1"));
+        operator.write("office", &text);
+    }
+    operator.append("office", "[settings.gates.mine]\nexec = [\"/bin/true\"]");
+    assert!(operator.applied(&office).contains("generation 4: "));
 }

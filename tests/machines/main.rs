@@ -32,6 +32,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside harness::a_hardened_unit_is_confined,
     Inside harness::processes_run_hang_and_die,
     Inside apply::a_leaf_becomes_what_is_declared,
+    Inside apply::declared_gates_decide,
     Inside changes::the_plan_says_which_units_start_again,
     Inside back::a_unit_that_does_not_stay_up_goes_back,
     Inside back::a_killed_apply_goes_back,

@@ -6,7 +6,7 @@ use crate::common::plans::{consumer, seeds, stream};
 use crate::common::server::{Cluster, Server};
 use leafwright::compile::desired::Objects;
 use leafwright::compile::jetstream::{ConsumerConfig, External, Placement, StreamConfig, StreamSource};
-use leafwright::host::jetstream::{ApiError, JetStream};
+use leafwright::host::jetstream::ApiError;
 use leafwright::name::StreamName;
 use leafwright::plan::{self, Because, Class};
 use serde_json::{Value, json};

@@ -9,6 +9,7 @@ mod servers;
 use leafwright::compile::Seed;
 use leafwright::host::jetstream::JetStream;
 use leafwright::seed::{self, Depth, SeedError, synthetic};
+use leafwright::verify::twice;
 use servers::{Servers, Sync, create, seed_stream};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -171,4 +172,37 @@ async fn a_server_that_is_killed_and_comes_back_is_loaded_once() {
     }
     assert_eq!(load.await.unwrap().total, 30_000);
     complete(&jetstream, &seed).await;
+}
+
+/// An event that is there a second time is named; `verify` says so of an aggregate that has more than its origins.
+#[tokio::test]
+async fn an_event_that_is_there_twice_is_named() {
+    let servers = servers(1);
+    let jetstream = servers.jetstream().await;
+    create(&jetstream, serde_json::json!({ "name": "T", "subjects": ["t"] })).await;
+    // More than are read at once.
+    let count = 10_500;
+    let publish = async |n: usize| {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("ce-source", "/meadow/bench");
+        headers.insert("ce-id", format!("e-{n}"));
+        jetstream.client().publish_with_headers("t", headers, "".into()).await.unwrap();
+    };
+    for n in 1..=count {
+        publish(n).await;
+    }
+    let stored = async || jetstream.stream("T").await.unwrap().unwrap().messages;
+    let look = async || {
+        jetstream.client().flush().await.unwrap();
+        twice::look(jetstream.client(), "T", stored().await).await.unwrap()
+    };
+    assert_eq!(look().await, None);
+    for n in [count, 7] {
+        publish(n).await;
+    }
+    let end = std::time::Instant::now() + servers::DEADLINE;
+    while stored().await < count as u64 + 2 {
+        assert!(std::time::Instant::now() < end, "they do not arrive");
+    }
+    assert_eq!(look().await, Some(twice::Twice { count: 2, first: format!("e-{count} of /meadow/bench") }));
 }

@@ -2,8 +2,9 @@
 //!
 //! Refuses: waiting longer than the deadline.
 
-use super::Progress;
 use super::steps::StepFailed;
+use super::{Change, Progress};
+use crate::compile::gates::DeclaredGate;
 use crate::host::door::Door;
 use crate::plan::machine::gates::{self, Gate, Seen, Verdict};
 use std::collections::BTreeMap;
@@ -20,6 +21,14 @@ pub async fn look<D: Door>(door: &mut D, gates: &[Gate]) -> BTreeMap<Gate, Seen>
         seen.insert(gate.clone(), door.probe(gate).await);
     }
     seen
+}
+
+/// The gates of a change that could be seen before it: a declared one only where the old generation had it too, because a
+/// new one must hold.
+pub fn known_before(change: &Change<'_>) -> Vec<Gate> {
+    let had = |declared: &DeclaredGate| change.old.is_some_and(|old| old.content.gates.contains(declared));
+    let known = |gate: &&Gate| if let Gate::Declared(declared) = gate { had(declared) } else { true };
+    change.gates.iter().filter(known).cloned().collect()
 }
 
 /// What is waited for.

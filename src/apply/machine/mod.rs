@@ -109,7 +109,7 @@ pub async fn activate<D: Door, O: Objects>(
     change: &Change<'_>,
     tell: &mut (dyn FnMut(Progress<'_>) + Send),
 ) -> Result<Done, Failure> {
-    let before = gates::look(door, change.gates).await;
+    let before = gates::look(door, &gates::known_before(change)).await;
     let from = change.old.map(|old| old.number);
     let attempt = Attempt { from, to: change.new.number, mode: change.mode, within: change.within };
     door.begin(&attempt).await.map_err(Failure::NotBegun)?;

@@ -6,6 +6,7 @@ use super::lock::Lock;
 use super::register::{self, Register};
 use super::transitions::Watch;
 use super::{Home, files, generations, go_on, room};
+use crate::compile::gates::{DeclaredGate, Proof};
 use crate::host::door::{Accounts, Attempt, Door, Job};
 use crate::host::systemd::{Systemd, Transient};
 use crate::host::{credentials, monitor, programs};
@@ -31,6 +32,8 @@ pub const WATCHDOG_UNIT: &str = "leafwright-watchdog.service";
 /// How the domain is asked over the link; somebody who has the keys knows.
 pub trait Link: Send + Sync {
     fn round_trip(&mut self) -> impl Future<Output = Result<()>> + Send;
+    /// What a declared gate asks over messages, asked once.
+    fn proved(&mut self, proof: &Proof) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// No link: a machine that stands alone, a member of the cluster, a door that only goes back.
@@ -39,6 +42,10 @@ pub struct NoLink;
 impl Link for NoLink {
     async fn round_trip(&mut self) -> Result<()> {
         bail!("this machine has no link to ask over")
+    }
+
+    async fn proved(&mut self, _: &Proof) -> Result<()> {
+        bail!("there is no key to ask with")
     }
 }
 
@@ -136,11 +143,12 @@ impl<L: Link> Real<'_, L> {
                 Ok(String::new())
             }
             Gate::Link => self.link.round_trip().await.map(|()| String::new()),
-            Gate::Program { exec, .. } => {
+            Gate::Declared(DeclaredGate { proof: Proof::Program { exec }, .. }) => {
                 let program = exec.first().context("it names no program")?;
                 programs::run(program, &exec[1..], LOOK).await?.ok()?;
                 Ok(String::new())
             }
+            Gate::Declared(gate) => self.link.proved(&gate.proof).await.map(|()| String::new()),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::enablement;
 use super::graph::{self, Graph};
 use super::read_unit::read_unit;
 use crate::compile::artefact::{ArtefactKind, Closure, Effect};
+use crate::compile::gates::DeclaredGate;
 use crate::plan::model::hex;
 use crate::resolve::Unit;
 use serde::Deserialize;
@@ -32,6 +33,8 @@ pub struct Content {
     pub units: BTreeMap<String, Unit>,
     /// nats-server's configuration; null where there is none.
     pub server: Value,
+    /// What its modules want to hold before it is committed.
+    pub gates: Vec<DeclaredGate>,
 }
 
 /// A file of a closure and where it goes.
@@ -95,7 +98,7 @@ impl Content {
     }
 
     /// The content of a closure from the store: its `manifest.json`, and `text_of` for the texts that have a meaning here
-    /// (units and nats-server's configuration), by their path below the closure.
+    /// (units, nats-server's configuration, gates), by their path below the closure.
     pub fn read(manifest: &str, text_of: impl Fn(&str) -> Option<String>) -> Result<Self, Unreadable> {
         let refuse = |fault: serde_json::Error| Unreadable(format!("the manifest cannot be read: {fault}"));
         let value: Value = serde_json::from_str(manifest).map_err(refuse)?;
@@ -125,14 +128,17 @@ impl Content {
     }
 
     fn put(&mut self, placed: Placed, text: impl Fn() -> Option<String>) -> Result<(), Unreadable> {
-        let Some(path) = destination(placed.kind, &placed.from) else { return Ok(()) };
         let text = || text().ok_or_else(|| Unreadable(format!("the closure has no text at `{}`", placed.from)));
+        let unreadable = |fault: serde_json::Error| Unreadable(format!("`{}` cannot be read: {fault}", placed.from));
+        if placed.kind == ArtefactKind::Gates {
+            self.gates = serde_json::from_str(&text()?).map_err(unreadable)?;
+        }
+        let Some(path) = destination(placed.kind, &placed.from) else { return Ok(()) };
         if let Some(unit) = unit_at(&path) {
             self.units.insert(unit.to_owned(), read_unit(&text()?));
         }
         if placed.kind == ArtefactKind::NatsServerConfig {
-            self.server = serde_json::from_str(&text()?)
-                .map_err(|fault| Unreadable(format!("`{}` cannot be read: {fault}", placed.from)))?;
+            self.server = serde_json::from_str(&text()?).map_err(unreadable)?;
         }
         self.files.insert(path, placed);
         Ok(())
@@ -178,7 +184,8 @@ pub fn destination(kind: ArtefactKind, path: &str) -> Option<String> {
         | ArtefactKind::Consumers
         | ArtefactKind::Permissions
         | ArtefactKind::Events
-        | ArtefactKind::Credentials => None,
+        | ArtefactKind::Credentials
+        | ArtefactKind::Gates => None,
         ArtefactKind::Unit | ArtefactKind::Sysusers | ArtefactKind::Tmpfiles => {
             path.strip_prefix("lib/").map(|below| format!("/etc/{below}"))
         }

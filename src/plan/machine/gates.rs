@@ -4,8 +4,8 @@
 
 use super::content::Content;
 use super::server_digest;
+use crate::compile::gates::{DeclaredGate, Proof};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// One thing that is looked at again and again until it holds, or the deadline is over.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,8 +19,8 @@ pub enum Gate {
     Recovered,
     /// A round trip to the domain over the link of this machine's nats-server.
     Link,
-    /// A program of a module ends with 0; no shell.
-    Program { name: String, exec: Vec<String> },
+    /// What a module or the machine declares: a program, a query, a stream.
+    Declared(DeclaredGate),
 }
 
 impl Gate {
@@ -31,7 +31,11 @@ impl Gate {
             Gate::Server { .. } => "nats-server runs this configuration".to_owned(),
             Gate::Recovered => "what nats-server stored is recovered".to_owned(),
             Gate::Link => "the domain answers over the link".to_owned(),
-            Gate::Program { name, .. } => format!("{name} holds"),
+            Gate::Declared(DeclaredGate { name, proof }) => match proof {
+                Proof::Program { exec } => format!("gate {name}: {} ends with 0", exec.join(" ")),
+                Proof::Query { subject, .. } => format!("gate {name}: {subject} is answered"),
+                Proof::Current { stream } => format!("gate {name}: {stream} has all that its origins have"),
+            },
         }
     }
 }
@@ -46,23 +50,28 @@ pub enum Seen {
     Fails { what: String },
 }
 
-/// The gates of a generation, and whether the link is among them: the cluster's first machine has none to prove.
-pub fn of(content: &Content, link: HasLink, programs: &BTreeMap<String, Vec<String>>) -> Vec<Gate> {
+/// The gates of a generation, as far as whoever looks can see.
+pub fn of(content: &Content, reach: Reach) -> Vec<Gate> {
     let mut gates: Vec<Gate> = content.steady().into_iter().map(|unit| Gate::Unit { unit }).collect();
     let server = (!content.server.is_null()).then(|| server_digest(&content.server));
     gates.extend(server.map(|digest| Gate::Server { digest }));
     let alone = !content.server.is_null() && content.server.get("cluster").is_none();
     gates.extend(alone.then_some(Gate::Recovered));
-    gates.extend((link == HasLink::Yes).then_some(Gate::Link));
-    gates.extend(programs.iter().map(|(name, exec)| Gate::Program { name: name.clone(), exec: exec.clone() }));
+    gates.extend((reach == Reach::Link).then_some(Gate::Link));
+    let seen = |gate: &&DeclaredGate| reach != Reach::Machine || matches!(gate.proof, Proof::Program { .. });
+    gates.extend(content.gates.iter().filter(seen).cloned().map(Gate::Declared));
     gates
 }
 
-/// Does this machine's nats-server have a link to the domain's cluster?
+/// How far one sees who looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HasLink {
-    Yes,
-    No,
+pub enum Reach {
+    /// Units, nats-server, programs. Without the machine's keys there is no more, and a member of the cluster has no user.
+    Machine,
+    /// And what is answered on this machine's nats-server.
+    Messages,
+    /// And the domain, over the link. The cluster's first machine has none to prove.
+    Link,
 }
 
 /// One gate before the apply and now.
@@ -79,7 +88,7 @@ pub fn verdict(gate: &Gate, before: Option<&Seen>, now: &Seen) -> Verdict {
     match (now, before) {
         (Seen::Holds { .. }, _) => Verdict::Holds,
         // What runs here is this machine's own business: it must run, whatever was before.
-        (Seen::Fails { .. }, Some(Seen::Fails { .. })) if matches!(gate, Gate::Link | Gate::Program { .. }) => {
+        (Seen::Fails { .. }, Some(Seen::Fails { .. })) if matches!(gate, Gate::Link | Gate::Declared(_)) => {
             Verdict::NoWorse
         }
         (Seen::Fails { .. }, _) => Verdict::Worse,

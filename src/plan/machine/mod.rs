@@ -16,6 +16,7 @@ mod files;
 mod graph;
 mod lay_out;
 mod read_unit;
+mod reviewed;
 mod server;
 mod units;
 
@@ -23,4 +24,5 @@ pub use between::{between, paths_and_units};
 pub use content::{Content, Placed, Unreadable};
 pub use model::{Act, FORMAT, FieldEffect, MachinePlan, MachineStep, Observation, SeenFile, SeenUnit, Why};
 pub use read_unit::read_unit;
+pub use reviewed::{Moved, Reviewed};
 pub use server::digest as server_digest;

@@ -190,7 +190,11 @@ impl<'e, 'a> Evaluation<'e, 'a> {
                 (!inner.is_empty()).then(|| Val::map(inner))
             }
             [root, key] => {
-                let is = |name: &str| name.split_once('.').is_some_and(|(r, k)| *r == **root && *k == **key);
+                let is = |name: &str| {
+                    name.strip_prefix(&**root)
+                        .and_then(|rest| rest.strip_prefix('.'))
+                        .is_some_and(|rest| *rest == **key)
+                };
                 self.facts.iter().find(|(name, _)| is(name)).map(|(_, value)| value.clone())
             }
             _ => None,
@@ -201,6 +205,7 @@ impl<'e, 'a> Evaluation<'e, 'a> {
     pub fn walk<K: AsRef<str>>(&mut self, keys: &[K]) -> Out {
         let schema = self.ground.schema;
         let mut spot = Spot::Group(&schema.roots);
+        let mut option = None;
         let mut node = Some(self.root);
         let mut cut = Cut::NOTHING;
         let mut path = String::new();
@@ -213,11 +218,13 @@ impl<'e, 'a> Evaluation<'e, 'a> {
                         if let Some(recorder) = &mut self.recorder {
                             recorder.read(&decl.path);
                         }
+                        option = Some(&**decl);
                         Spot::Typed(&decl.kind, decl.default.as_ref())
                     }
                     None => return Out::Absent,
                 },
                 Spot::Typed(kind, default) => {
+                    option = None;
                     let simple = default.is_none() && self.standing(node, cut).is_empty();
                     match kind.inner() {
                         Type::Record(record) if simple => {
@@ -255,7 +262,10 @@ impl<'e, 'a> Evaluation<'e, 'a> {
                 }
                 self.group(&mut path, group, node)
             }
-            Spot::Typed(kind, default) => self.typed(&mut path, Here { kind, node, cut, default }, &[]),
+            Spot::Typed(kind, default) => match option {
+                Some(decl) => self.option(&mut path, decl, node),
+                None => self.typed(&mut path, Here { kind, node, cut, default }, &[]),
+            },
         }
     }
 
@@ -343,7 +353,7 @@ impl<'e, 'a> Evaluation<'e, 'a> {
 
     pub(super) fn place(&mut self, path: &str, def: &Def<'a>) {
         if def.rank.layer >= Layer::Machine || def.block != BlockId::ALWAYS {
-            self.places.insert(path.into(), def.span);
+            self.places.insert(path, def.span);
         }
     }
 

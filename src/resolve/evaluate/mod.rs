@@ -9,13 +9,16 @@ mod table;
 use super::budget::Interpreter;
 use super::codes;
 use super::layers::{Condition, Ground, Layer, Layers, Node, Rank, push};
-use super::schema::{Default, Shape};
+use super::places::Noted;
+use super::schema::{Decl, Default, Shape};
 use super::shared::{Recorder, Shared};
 use super::types::Type;
 use super::val::Val;
 use crate::declare::nearest;
 use crate::diag::{Diagnostic, Report, Span, Spanned};
+use std::collections::btree_map::Iter;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
 use std::sync::Arc;
 
 /// What came of a place in the option tree.
@@ -95,7 +98,7 @@ pub struct Evaluation<'e, 'a> {
     pub origin: Span,
     pub report: Report,
     /// Winning definitions that are not the same for every machine of the base.
-    pub places: BTreeMap<Box<str>, Span>,
+    pub places: Noted,
     /// What the base has worked out, and the options of which the machine says something itself.
     pub shared: Option<&'e Shared>,
     pub touched: BTreeSet<&'a str>,
@@ -104,6 +107,8 @@ pub struct Evaluation<'e, 'a> {
     conditions: &'e [Condition<'a>],
     switches: Vec<Switch>,
     memo: BTreeMap<Box<str>, Memo>,
+    /// Tables that are finished, by the path of their option: an expression may read one, and then all are gathered.
+    tables: Vec<(&'a str, Val)>,
     stack: Vec<Edge>,
     keys: Vec<Arc<str>>,
 }
@@ -119,13 +124,14 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             facts: vec![],
             origin,
             report: Report::default(),
-            places: BTreeMap::new(),
+            places: Noted::default(),
             shared: None,
             touched: BTreeSet::new(),
             recorder: None,
             conditions,
             switches,
             memo: BTreeMap::new(),
+            tables: vec![],
             stack: vec![],
             keys: vec![],
         }
@@ -140,17 +146,14 @@ impl<'e, 'a> Evaluation<'e, 'a> {
     fn group(&mut self, path: &mut String, group: &'a BTreeMap<Arc<str>, Shape>, node: Option<&'e Node<'a>>) -> Out {
         let mut entries = Vec::with_capacity(group.len());
         let mut failed = false;
+        let mut children = Children::of(node);
         for (key, shape) in group {
             let before = push(path, key);
-            let child = child_of(node, key);
+            let child = children.at(key);
             let out = match shape {
                 Shape::Group(inner) => self.group(path, inner, child),
                 Shape::Option(decl) => {
-                    let out = self.typed(
-                        path,
-                        Here { kind: &decl.kind, node: child, cut: Cut::NOTHING, default: decl.default.as_ref() },
-                        &[],
-                    );
+                    let out = self.option(path, decl, child);
                     self.required(out, (path, &decl.kind), self.origin)
                 }
             };
@@ -162,6 +165,24 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             }
         }
         if failed { Out::Failed } else { Out::Value(Val::Map(entries.into())) }
+    }
+
+    /// A whole option, with everything below.
+    fn option(&mut self, path: &mut String, decl: &'a Decl, node: Option<&'e Node<'a>>) -> Out {
+        if let Some((_, table)) = self.tables.iter().find(|(finished, _)| *finished == &*decl.path) {
+            return Out::Value(table.clone());
+        }
+        let here = Here { kind: &decl.kind, node, cut: Cut::NOTHING, default: decl.default.as_ref() };
+        let before = self.report.diagnostics.len();
+        let out = self.typed(path, here, &[]);
+        // Within a circle it may be half of itself; and while a base is watched, each reader reads what it reads.
+        if self.recorder.is_none()
+            && self.report.diagnostics.len() == before
+            && let (Type::Map(..) | Type::Record(_), Out::Value(table)) = (decl.kind.inner(), &out)
+        {
+            self.tables.push((&decl.path, table.clone()));
+        }
+        out
     }
 
     /// An option that must have a value, and has none, is an error.
@@ -194,6 +215,21 @@ fn memo(path: &str, span: Span) -> String {
 
 fn child_of<'e, 'a>(node: Option<&'e Node<'a>>, key: &str) -> Option<&'e Node<'a>> {
     node?.children.get(key).map(|child| &**child)
+}
+
+/// The children of a node, for those who ask for them in their order.
+struct Children<'e, 'a>(Option<Peekable<Iter<'e, Arc<str>, Arc<Node<'a>>>>>);
+
+impl<'e, 'a> Children<'e, 'a> {
+    fn of(node: Option<&'e Node<'a>>) -> Self {
+        Children(node.map(|node| node.children.iter().peekable()))
+    }
+
+    fn at(&mut self, key: &str) -> Option<&'e Node<'a>> {
+        let children = self.0.as_mut()?;
+        while children.next_if(|(name, _)| ***name < *key).is_some() {}
+        children.next_if(|(name, _)| ***name == *key).map(|(_, child)| &**child)
+    }
 }
 
 fn collect(entries: &mut Vec<(Arc<str>, Val)>, key: &Arc<str>, out: Out) -> bool {

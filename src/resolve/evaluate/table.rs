@@ -2,9 +2,9 @@
 //!
 //! Refuses: an entry that only a removed definition spoke of, and removing what nobody put there.
 
-use super::{Cut, Evaluation, Extra, Here, Out, child_of, collect, keys_of, memo, nothing_to_remove};
+use super::{Children, Cut, Evaluation, Extra, Here, Out, child_of, collect, keys_of, memo, nothing_to_remove};
 use crate::resolve::layers::{Layer, Node, Rank, What, push};
-use crate::resolve::schema::BUILT_IN;
+use crate::resolve::schema::{BUILT_IN, Default};
 use crate::resolve::types::Type;
 use crate::resolve::val::Val;
 impl<'e, 'a> Evaluation<'e, 'a> {
@@ -38,8 +38,16 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         let span = node.and_then(|node| node.key).unwrap_or(self.origin);
         match kind.inner() {
             Type::Record(record) => {
+                let mut children = Children::of(node);
                 for (key, field) in &record.fields {
-                    let (child, cut, extras) = self.below((node, cut), &extras, key);
+                    let child = children.at(key);
+                    let (cut, extras) = self.below((node, cut), &extras, key);
+                    if let (None, true, Some(Default::Fixed(value))) = (child, extras.is_empty(), &field.default)
+                        && !matches!(field.kind.inner(), Type::Map(..) | Type::Record(_))
+                    {
+                        entries.push((key.clone(), value.clone()));
+                        continue;
+                    }
                     let before = push(path, key);
                     let out = self.typed(
                         path,
@@ -53,7 +61,8 @@ impl<'e, 'a> Evaluation<'e, 'a> {
             }
             Type::Map(_, inner) => {
                 for key in keys_of(node, &extras) {
-                    let (child, cut, extras) = self.below((node, cut), &extras, &key);
+                    let child = child_of(node, &key);
+                    let (cut, extras) = self.below((node, cut), &extras, &key);
                     if extras.is_empty() && !child.is_some_and(|child| self.live(child, cut)) {
                         continue;
                     }
@@ -72,17 +81,17 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         if failed { Out::Failed } else { Out::Value(Val::Map(entries.into())) }
     }
 
-    /// The child, what is cut from it, and what extras say about it.
+    /// What is cut from a child, and what extras say about it.
     pub(super) fn below(
         &mut self,
         (node, cut): (Option<&'e Node<'a>>, Cut),
         extras: &[Extra],
         key: &str,
-    ) -> (Option<&'e Node<'a>>, Cut, Vec<Extra>) {
+    ) -> (Cut, Vec<Extra>) {
         let cut = node.map_or(cut, |node| self.descend(node, cut, key));
         let stands = |extra: &&Extra| extra.rank.layer >= cut.layer && extra.rank >= cut.rank;
         let part = |extra: &Extra| extra.value.get(key).map(|value| Extra { value: value.clone(), ..*extra });
-        (child_of(node, key), cut, extras.iter().filter(stands).filter_map(part).collect())
+        (cut, extras.iter().filter(stands).filter_map(part).collect())
     }
 
     pub fn descend(&mut self, node: &'e Node<'a>, mut cut: Cut, key: &str) -> Cut {

@@ -132,7 +132,6 @@ fn of_machine(
     let subject = Subject {
         machine,
         foreground: declared.foreground.get(name),
-        domain,
         cluster: domain.clusters.values().next(),
         followed,
         base: &base,

@@ -88,6 +88,7 @@ fn options(name: &str, part: &Part) -> Options {
         users: BTreeMap::new(),
         units: BTreeMap::new(),
         files: BTreeMap::new(),
+        gates: BTreeMap::new(),
     }
 }
 
@@ -137,7 +138,10 @@ fn cluster() -> Cluster {
             streams: BTreeMap::new(),
             buckets: BTreeMap::new(),
         },
-        origins: Origins { places: Arc::new([("event_store.copies".into(), at(4))].into()), ..Origins::default() },
+        origins: Origins {
+            places: Arc::new([("event_store.copies", at(4))].into_iter().collect()),
+            ..Origins::default()
+        },
         origin: at(1),
     }
 }

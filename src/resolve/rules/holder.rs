@@ -36,14 +36,14 @@ impl<'a> Holder<'a> {
         }
     }
 
-    pub fn streams(self) -> &'a BTreeMap<StreamName, Stream> {
+    pub fn streams(self) -> &'a BTreeMap<StreamName, Box<Stream>> {
         match self {
             Holder::Cluster(cluster) => &cluster.options.streams,
             Holder::Machine(machine) => &machine.options.streams,
         }
     }
 
-    pub fn buckets(self) -> &'a BTreeMap<BucketName, Bucket> {
+    pub fn buckets(self) -> &'a BTreeMap<BucketName, Box<Bucket>> {
         match self {
             Holder::Cluster(cluster) => &cluster.options.buckets,
             Holder::Machine(machine) => &machine.options.buckets,
@@ -76,7 +76,7 @@ impl<'a> Holder<'a> {
     /// Did somebody write this very option, or does it have its default?
     pub fn wrote(self, path: &str) -> bool {
         let origins = self.origins();
-        origins.places.contains_key(path) || origins.base.contains_key(path)
+        origins.places.get(path).or_else(|| origins.base.get(path)).is_some()
     }
 
     /// The table in which the cluster's, or the machine's, streams are written.

@@ -23,7 +23,7 @@ struct Capture<'a> {
 /// Patterns by their tokens, so that ten thousand machines are looked through once and not once for each other.
 #[derive(Default)]
 struct Node<'a> {
-    below: BTreeMap<&'a str, Node<'a>>,
+    below: BTreeMap<&'a str, Box<Node<'a>>>,
     ends: Option<Capture<'a>>,
 }
 
@@ -51,7 +51,7 @@ fn check(domain: &Domain, report: &mut Report) {
 fn find<'a>(node: &Node<'a>, tokens: &[&str], holder: Holder<'_>) -> Option<Capture<'a>> {
     let other = |node: &Node<'a>| node.ends.filter(|capture| capture.holder.name() != holder.name());
     let Some((token, rest)) = tokens.split_first() else { return other(node) };
-    if let Some(capture) = node.below.get(">").and_then(other) {
+    if let Some(capture) = node.below.get(">").and_then(|below| other(below)) {
         return Some(capture);
     }
     match *token {

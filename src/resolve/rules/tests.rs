@@ -19,17 +19,17 @@ fn cluster(domain: &mut Domain) -> &mut Cluster {
 
 fn add_stream(domain: &mut Domain, machine: &str, stream: &str, config: Stream) {
     on(domain, machine, |m| {
-        m.options.streams.insert(name(StreamName::parse, stream), config);
+        m.options.streams.insert(name(StreamName::parse, stream), config.into());
     });
 }
 
 fn add_cluster_stream(domain: &mut Domain, stream: &str, config: Stream) {
-    cluster(domain).options.streams.insert(name(StreamName::parse, stream), config);
+    cluster(domain).options.streams.insert(name(StreamName::parse, stream), config.into());
 }
 
 fn add_service(domain: &mut Domain, machine: &str, service: &str, config: Service) {
     on(domain, machine, |m| {
-        m.options.services.insert(name(ServiceName::parse, service), config);
+        m.options.services.insert(name(ServiceName::parse, service), config.into());
     });
 }
 
@@ -55,7 +55,7 @@ const CASES: &[Case] = &[
     ("bucket-names", |d| {
         for machine in ["web", "office"] {
             on(d, machine, |m| {
-                m.options.buckets.insert(name(BucketName::parse, "cache"), bucket());
+                m.options.buckets.insert(name(BucketName::parse, "cache"), bucket().into());
             });
         }
     }),
@@ -86,7 +86,7 @@ const CASES: &[Case] = &[
         add_cluster_stream(d, "b", stream("a.*.c"));
     }),
     ("bucket-fields", |d| {
-        cluster(d).options.buckets.insert(name(BucketName::parse, "cache"), Bucket { history: 65, ..bucket() });
+        cluster(d).options.buckets.insert(name(BucketName::parse, "cache"), Bucket { history: 65, ..bucket() }.into());
     }),
     ("immutable-streams", |d| add_stream(d, "web", "a", Stream { immutable: true, ..stream("a.>") })),
     ("replicas", |d| add_stream(d, "web", "a", Stream { replicas: 3, ..stream("a.>") })),
