@@ -25,11 +25,11 @@ pub mod foreground;
 pub mod machine;
 pub mod cli;
 
-use compile::Compiled;
+use compile::{Closure, Compiled, DesiredServer, Linked};
 use declare::Declared;
 use diag::{Checked, Sources};
-use identity::PublicIdentity;
-use resolve::Domain;
+use identity::{PublicIdentity, Whose};
+use resolve::{Domain, Machine};
 
 /// A domain that was written, and what it means.
 #[derive(Debug)]
@@ -54,9 +54,18 @@ pub fn judge(sources: &Sources) -> Checked<Judged> {
 
 /// identity → compile: the closures of all machines and of the domain, with the identity that `keys sign` wrote.
 pub fn build(judged: &Judged) -> Checked<Compiled> {
+    signed(judged, Whose::Everybodys).then(|identity| build_for(&judged.domain, &identity))
+}
+
+/// identity → compile: the closure of one machine. Others may have no keys yet: a domain is brought up one by one.
+pub fn build_machine(judged: &Judged, machine: &Machine) -> Checked<(Closure, DesiredServer)> {
+    let signed = signed(judged, Whose::Of(&machine.name));
+    signed.then(|identity| compile::machine(&Linked::new(&judged.domain), machine, &identity))
+}
+
+fn signed(judged: &Judged, whose: Whose<'_>) -> Checked<PublicIdentity> {
     let Judged { declared, domain } = judged;
-    let identity = identity::current(&compile::wanted(domain), declared.identity.as_ref(), domain.origin);
-    identity.then(|identity| build_for(domain, &identity))
+    identity::current(&compile::wanted(domain), declared.identity.as_ref(), domain.origin, whose)
 }
 
 /// compile, for an identity from elsewhere.

@@ -66,6 +66,11 @@ fn tell(removal: &Removal, freed: &str) {
     for closure in removal.closures.iter().chain(&removal.leftovers) {
         talk::print(&format!("{closure}\n"));
     }
+    for number in &removal.ahead {
+        talk::say(&format!(
+            "generation {number} is of a time that is yet to come, and stays: look at the clock, or name how many to keep with --keep N"
+        ));
+    }
     talk::say(&format!(
         "{} generations, {} closures: {freed} {}",
         removal.generations.len(),

@@ -138,6 +138,11 @@ const STACK: usize = 64 << 20;
 
 /// Reads the command line and runs the verb, with room for the deepest declaration that is accepted.
 pub fn main() -> ExitCode {
+    #[cfg(feature = "world")]
+    if let Err(error) = crate::host::process::leave_no_core() {
+        talk::say(&format!("error: {error:#}"));
+        return ExitCode::from(Exit::World as u8);
+    }
     // Where there is a pool already, the caller has chosen.
     let _ = rayon::ThreadPoolBuilder::new().stack_size(STACK).build_global();
     match std::thread::Builder::new().name("leafwright".to_owned()).stack_size(STACK).spawn(verb) {

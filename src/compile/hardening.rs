@@ -11,6 +11,8 @@ type Section = BTreeMap<String, Vec<String>>;
 const SHARED: &[(&str, &str)] = &[
     ("CapabilityBoundingSet", ""),
     ("AmbientCapabilities", ""),
+    // They hold seeds of keys.
+    ("LimitCORE", "0"),
     ("LockPersonality", "yes"),
     ("MemoryDenyWriteExecute", "yes"),
     ("NoNewPrivileges", "yes"),

@@ -14,9 +14,12 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let _old = fs::remove_file(&beside);
     let say = || format!("cannot write {}", path.display());
     let mut file = File::options().create_new(true).write(true).mode(mode).open(&beside).with_context(say)?;
-    file.write_all(bytes).with_context(say)?;
-    file.sync_all().with_context(say)?;
-    fs::rename(&beside, path).with_context(say)
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        // It takes the room of what comes next.
+        let _half = fs::remove_file(&beside);
+    }
+    written.with_context(say)
 }
 
 /// As `write`, and after a power cut it is still the new one.

@@ -31,6 +31,15 @@ pub struct Running {
     child: Child,
 }
 
+/// Nothing of this process, which may hold private keys, gets into a core file or to a debugger of its own user; nor does what it starts
+/// leave a core file.
+pub fn leave_no_core() -> Result<()> {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(rustix::process::Resource::Core, none).context("cannot forbid core files")?;
+    let behavior = rustix::process::DumpableBehavior::NotDumpable;
+    rustix::process::set_dumpable_behavior(behavior).context("cannot forbid core files")
+}
+
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Starts the process in a process group of its own: a Ctrl-C at the terminal reaches us alone, and we stop it in order.

@@ -8,6 +8,7 @@ use super::text::from_declared;
 use super::{ConnectionType, Permissions};
 use crate::declare;
 use crate::diag::{Checked, Code, Diagnostic, Report, Severity, Span};
+use crate::name::MachineName;
 use std::collections::BTreeSet;
 
 /// `identity/` is not there.
@@ -18,9 +19,31 @@ pub const BEHIND: Code = Code(611);
 const HELP: &str = "run `leafwright keys sign`";
 const ENROL: &str = "run `leafwright keys make` on the machine, and `leafwright keys enrol` with what it prints";
 
+/// Whose keys are asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Whose<'a> {
+    Everybodys,
+    /// Those of one machine, and the domain's own: what one machine is made of needs nobody else's.
+    Of(&'a MachineName),
+}
+
+impl Whose<'_> {
+    fn counts(self, machine: Option<&MachineName>) -> bool {
+        match (self, machine) {
+            (Whose::Of(one), Some(machine)) => one == machine,
+            _ => true,
+        }
+    }
+}
+
 /// The identity as it is, with a finding for all that the declarations ask and it does not say.
 /// `domain` is blamed where there is no `identity/` at all.
-pub fn current(wanted: &Wanted, declared: Option<&declare::Identity>, domain: Span) -> Checked<PublicIdentity> {
+pub fn current(
+    wanted: &Wanted,
+    declared: Option<&declare::Identity>,
+    domain: Span,
+    whose: Whose<'_>,
+) -> Checked<PublicIdentity> {
     let mut report = Report::default();
     let Some(declared) = declared else {
         let text = "this domain has no identity yet: no keys, no JWTs, no certificates";
@@ -30,7 +53,7 @@ pub fn current(wanted: &Wanted, declared: Option<&declare::Identity>, domain: Sp
         return Checked::new(None, report);
     };
     from_declared(declared).then(|identity| {
-        let differences = differences(wanted, &identity);
+        let differences = differences(wanted, &identity, whose);
         if let Some(worst) = differences.iter().map(|difference| difference.severity).min() {
             report.push(finding(worst, &differences, declared.generation.span));
         }
@@ -64,15 +87,17 @@ pub struct Difference {
     pub help: &'static str,
 }
 
-pub fn differences(wanted: &Wanted, identity: &PublicIdentity) -> Vec<Difference> {
-    let users = wanted.users.iter().filter_map(|(user, (permissions, connections))| {
+fn differences(wanted: &Wanted, identity: &PublicIdentity, whose: Whose<'_>) -> Vec<Difference> {
+    let users = wanted.users.iter().filter(|(user, _)| whose.counts(user.machine()));
+    let users = users.filter_map(|(user, (permissions, connections))| {
         let difference = user_difference(user, identity.users.get(user), permissions, connections)?;
         let lacks = !identity.users.contains_key(user) && user.made_on().is_some_and(|m| identity.enrolled.contains(m));
         Some(if lacks { Difference { help: ENROL, ..difference } } else { difference })
     });
-    let gone = identity.users.keys().filter(|user| !wanted.users.contains_key(user));
+    let gone = identity.users.keys().filter(|user| !wanted.users.contains_key(user) && whose.counts(user.machine()));
     let gone = gone.map(|user| different(format!("`{user}` is not declared any more")));
-    let servers = wanted.servers.iter().filter_map(|(machine, names)| match identity.certificates.get(machine) {
+    let servers = wanted.servers.iter().filter(|(machine, _)| whose.counts(Some(machine)));
+    let servers = servers.filter_map(|(machine, names)| match identity.certificates.get(machine) {
         None => {
             let help = if identity.enrolled.contains(machine) { ENROL } else { HELP };
             Some(Difference { help, ..missing(format!("the server of `{machine}` has no certificate")) })

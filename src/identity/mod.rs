@@ -12,7 +12,7 @@ pub mod signing;
 mod behind;
 mod text;
 
-pub use behind::{BEHIND, current};
+pub use behind::{BEHIND, Whose, current};
 pub use permissions::{ConnectionType, Permissions, Rules};
 pub use public::{Certificate, Issuer, PublicIdentity, PublicUser, Signed, UserId};
 pub use signing::{Before, Material, Signers, Wanted, sign};

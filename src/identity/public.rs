@@ -59,6 +59,17 @@ impl UserId {
         }
     }
 
+    /// The machine that the user is of; none for Leafwright's own on the cluster.
+    pub fn machine(&self) -> Option<&MachineName> {
+        match self {
+            UserId::Leaf(machine)
+            | UserId::LocalProvisioner(machine)
+            | UserId::Service(machine, _)
+            | UserId::Person(machine, _) => Some(machine),
+            UserId::Provisioner | UserId::System => None,
+        }
+    }
+
     /// The inverse of the text form.
     pub fn parse(text: &str) -> Option<UserId> {
         match text {

@@ -18,6 +18,7 @@ use crate::name::MachineName;
 use crate::plan::machine::gates::Reach;
 use crate::resolve::{Domain, Machine, Part};
 use anyhow::Result as AnyResult;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,23 +38,19 @@ pub struct Prepared {
     pub key_store: PathBuf,
 }
 
-/// Reads, judges and compiles the domain; `keys` is where this machine's own keys lie.
+/// Reads and judges the domain, and compiles the machine; `keys` is where this machine's own keys lie.
 pub fn prepare(root: &Path, name: &str, keys: &Path) -> Result<Prepared, Fault> {
     let sources = load::domain(root)?;
     let Checked { value, report } = crate::judge(&sources);
     let Some(judged) = value.filter(|_| !report.has_errors()) else { return Err(Fault::unsound(report, &sources)) };
     let machine = find(&judged.domain, name)?;
-    let Checked { value, report: more } = crate::build(&judged);
+    let Checked { value, report: more } = crate::build_machine(&judged, &machine);
     let mut report = report;
     report.absorb(more);
-    let Some(mut compiled) = value.filter(|_| !report.has_errors()) else {
+    let Some((closure, server)) = value.filter(|_| !report.has_errors()) else {
         return Err(Fault::unsound(report, &sources));
     };
-    let closure = compiled.machines.remove(&machine.name);
-    let closure = closure.ok_or_else(|| anyhow::anyhow!("{} was not compiled", machine.name))?;
-    let mut desired = compiled.desired;
-    desired.servers.retain(|server, _| *server == machine.name);
-    desired.cluster = None;
+    let desired = Desired { servers: BTreeMap::from([(machine.name.clone(), server)]), ..Desired::default() };
     let key_store = keys.to_owned();
     let keys = if keys.is_dir() { Some(KeyStore::open(keys)?) } else { None };
     let (domain, report) = (judged.domain, report.sorted());

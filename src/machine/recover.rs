@@ -7,11 +7,11 @@ use super::generation;
 use super::rollback::monitor_of;
 use crate::apply::machine::{self, Count, Generation, Returned, Wait, go_back};
 use crate::host::door::Door as _;
-use crate::host::machine::Home;
 use crate::host::machine::lock::{self, Lock};
 use crate::host::machine::real::{Boot, Manager, NoLink, Real};
 use crate::host::machine::register::{self, Mode, Phase, Register};
 use crate::host::machine::transitions::AtBoot;
+use crate::host::machine::{Home, room};
 use crate::host::systemd::Systemd;
 use crate::plan::machine::gates::{self, Reach};
 use crate::plan::machine::{Content, MachinePlan, between, paths_and_units};
@@ -145,6 +145,8 @@ pub async fn at_boot(home: &Home) -> Result<Booted> {
     let before = register.clone();
     let what = register.boot(boot.watch(AFTER_BOOT)?)?;
     if register != before {
+        // A disk that is full is no reason to be neither of both.
+        room::give_back(home, &lock)?;
         register::write(home, &lock, &register)?;
     }
     if what == AtBoot::Stay {
@@ -162,6 +164,8 @@ pub async fn at_boot(home: &Home) -> Result<Booted> {
         };
         return go_back(&mut door, old.as_ref(), &new, reason, &mut |_| ()).await.map(Booted::Returned);
     }
+    // A boot goes on without it: nobody is there who could make room.
+    let _without = room::keep(home, &lock);
     let (old, new) = (old.as_ref().map(|old| &old.content), &new);
     let plan = plan_to(&mut door, old, &new.content).await?;
     // Jobs are systemd's own while it boots: the door knows.

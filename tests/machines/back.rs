@@ -6,7 +6,7 @@ use crate::operator::{DOMAIN, Operator};
 use serde_json::Value;
 
 /// The register, as it is on disk.
-fn register(machine: &Machine) -> Value {
+pub fn register(machine: &Machine) -> Value {
     let text = machine.read("/var/lib/leafwright/state.json").expect("there is a register");
     serde_json::from_str(&text).expect("it is whole")
 }
@@ -52,6 +52,11 @@ pub fn a_killed_apply_goes_back() {
     let lab = Lab::new();
     let (office, operator) = office(&lab);
     let mut apply = begin(&office, &operator);
+    // Its deadline is one of this boot's clock: whoever sets the clock neither ends it nor keeps it.
+    let deadline = register(&office)["pending"]["deadline"].as_u64().unwrap();
+    let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
+    let left = deadline / 1000 - u64::try_from(uptime).unwrap();
+    assert!((100..=200).contains(&left), "{left} s are left of 200");
     apply.kill();
     is_back_at(&office, 1);
     let reason = register(&office)["returned"]["reason"].as_str().unwrap().to_owned();

@@ -1,6 +1,7 @@
 //! Changes of one value: the plan says which units start again, and exactly those do, on a real machine.
 
 use crate::apply::{office, sound};
+use crate::client::{Client, began};
 use crate::lab::{Lab, Machine};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,17 +60,20 @@ pub fn the_plan_says_which_units_start_again() {
     // It ends with its settings.
     let base = operator.text_of("office");
     let mut tried = BTreeMap::new();
+    let mut client = listener(&office);
     for (settings, expected) in ROWS {
         operator.write("office", &format!("{base}\n{settings}\n"));
         let before = running(&office);
+        let connection = began(&office, client.cid).expect("it is connected");
         let output = operator.apply(&office, ["--steady", "0"]);
         assert!(output.success(), "{settings}: {}", output.stderr);
         let after = running(&office);
-        let restarted: BTreeSet<&String> = before
-            .iter()
-            .filter(|(unit, was)| after.get(*unit).is_some_and(|is| is != *was))
-            .map(|(unit, _)| unit)
-            .collect();
+        let stays: Vec<_> = before.iter().filter_map(|(unit, was)| Some((unit, was, after.get(unit)?))).collect();
+        let restarted: BTreeSet<&String> =
+            stays.iter().filter(|(_, was, is)| was != is).map(|(unit, ..)| *unit).collect();
+        for (unit, was, is) in stays.iter().filter(|(_, was, is)| was != is) {
+            assert!(was.iter().zip(is.iter()).all(|(was, is)| was != is), "{settings}: {unit}: {was:?}, then {is:?}");
+        }
         let said = predicted(&output.stderr);
         assert_eq!(said, restarted.iter().map(|unit| (*unit).clone()).collect(), "{settings}: {}", output.stderr);
         let came_or_went = before.keys().collect::<BTreeSet<_>>() != after.keys().collect::<BTreeSet<_>>();
@@ -83,14 +87,33 @@ pub fn the_plan_says_which_units_start_again() {
             (false, true, false, false) => Nothing,
         };
         assert_eq!(seen, expected, "{settings}: {}", output.stderr);
+        // A connection from before lives as long as the server does, and not longer.
+        let still = began(&office, client.cid).as_ref() == Some(&connection);
+        assert_eq!(still, !server, "{settings}: connection {} since {connection}", client.cid);
+        if server {
+            assert_eq!(client.hear(), None, "{settings}");
+            client = listener(&office);
+        }
+        Client::of(&office).publish("heather.grows", "", settings);
+        assert_eq!(client.hear().as_deref(), Some(settings), "a message of another connection");
         *tried.entry(format!("{seen:?}")).or_insert(0) += 1;
         sound(&office);
     }
     println!("{tried:?}");
 }
 
-/// Every unit of ours that runs, and what changes when it is started again.
-fn running(machine: &Machine) -> BTreeMap<String, String> {
+/// A connection that is there before a change, and hears.
+fn listener(machine: &Machine) -> Client {
+    let mut client = Client::of(machine);
+    client.subscribe("heather.>");
+    client
+}
+
+/// What differs once a unit was started again, each of them.
+const OF_A_START: &str = "InvocationID,MainPID,ExecMainStartTimestampMonotonic";
+
+/// Every unit of ours that runs, and what is no longer so when it was started again.
+fn running(machine: &Machine) -> BTreeMap<String, Vec<String>> {
     let words = [
         "systemctl",
         "list-units",
@@ -102,7 +125,12 @@ fn running(machine: &Machine) -> BTreeMap<String, String> {
     ];
     let units = machine.must(words);
     let units = units.lines().filter_map(|line| line.split_whitespace().next());
-    units.map(|unit| (unit.to_owned(), crate::apply::invocation(machine, unit))).collect()
+    units
+        .map(|unit| {
+            let shown = machine.must(["systemctl", "show", "-p", OF_A_START, unit]);
+            (unit.to_owned(), shown.lines().map(str::to_owned).collect())
+        })
+        .collect()
 }
 
 /// The units that the plan, before anything was done, says will start again.

@@ -7,11 +7,15 @@ mod lab;
 mod apply;
 mod back;
 mod changes;
+mod client;
 mod domain;
 mod drift;
+mod firewall;
 mod harness;
 mod leftovers;
 mod operator;
+mod room;
+mod secrets;
 mod systemd;
 mod probe;
 
@@ -37,8 +41,10 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside back::modes_last_as_long_as_they_say,
     Inside drift::a_damaged_store_is_named_and_mended,
     Inside drift::what_hands_change_is_found_and_repaired,
+    Inside room::a_disk_that_runs_full_goes_back,
+    Inside secrets::secrets_stay_where_they_are_meant_to_be,
     Inside domain::a_bare_machine_is_bootstrapped_over_ssh,
-    Inside domain::five_machines_become_a_domain,
+    Inside domain::five_bare_machines_become_a_domain,
     Outside leftovers::nothing_is_left_after_success,
     Outside leftovers::nothing_is_left_after_failure,
     Outside leftovers::nothing_is_left_after_a_signal,

@@ -108,6 +108,14 @@ impl Operator {
         self.must(["keys", "sign", "--store", store.to_str().unwrap()]);
     }
 
+    /// What a user of the cluster logs in with.
+    pub fn creds_of(&self, user: &str) -> String {
+        let (store, file) = (self.store(), self.directory.path().join("creds"));
+        let _none = fs::remove_file(&file);
+        self.must(["keys", "creds", user, "--store", store.to_str().unwrap(), "--out", file.to_str().unwrap()]);
+        fs::read_to_string(file).unwrap()
+    }
+
     /// The domain's text, as it is now.
     pub fn take_to(&self, machine: &Machine) {
         let there = machine.path(DOMAIN);

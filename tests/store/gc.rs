@@ -78,6 +78,32 @@ fn the_age_decides_by_the_record() {
     assert_eq!(collect(&machine, keep(time::Duration::ZERO)).generations, BTreeSet::from([3, 4]));
 }
 
+/// Made while the clock was a year ahead, then a year behind: the order is that of the numbers, and what the machine is stays.
+#[test]
+fn a_clock_that_jumped_takes_nothing_away_that_is_needed() {
+    let machine = machine();
+    let years = ["2026-07-01", "2027-07-01", "2025-07-01", "2026-07-02", "2025-07-02"];
+    for (number, day) in years.iter().enumerate() {
+        machine.generation(&[("etc/own", &number.to_string())], &format!("{day}T10:00:00Z"));
+    }
+    let mut register = read(&machine);
+    register.pin(3).unwrap();
+    register::write(&machine.home, &machine.lock(), &register).unwrap();
+    assert_eq!(numbers(&machine), [1, 2, 3, 4, 5], "by number");
+    let now = OffsetDateTime::parse("2026-07-06T10:00:00Z", &time::format_description::well_known::Rfc3339).unwrap();
+    let keep = |now| Keep::Younger { than: time::Duration::days(30), now };
+    let removal = collect(&machine, keep(now));
+    assert_eq!((removal.generations, removal.ahead), (BTreeSet::new(), BTreeSet::from([2])));
+    assert_eq!(numbers(&machine), [1, 2, 3, 4, 5], "3 is pinned, 5 is what the machine is");
+    // The clock a year ahead: what is named stays even then.
+    collect(&machine, keep(now + time::Duration::days(365)));
+    assert_eq!(numbers(&machine), [2, 3, 5]);
+    // And a year behind: everything is yet to come.
+    let removal = collect(&machine, keep(now - time::Duration::days(600)));
+    assert_eq!((removal.generations, removal.ahead), (BTreeSet::new(), BTreeSet::from([2, 3, 5])));
+    assert_eq!(machine.generation(&[("etc/own", "6")], "2026-07-09T10:00:00Z").number, 6);
+}
+
 #[test]
 fn what_the_register_names_is_never_removed() {
     type Name = fn(&mut Register);

@@ -71,6 +71,9 @@ fn gc_says_what_it_would_do_and_does_it() {
     assert_eq!(did.err.replace("freed", "would free"), would.err);
     assert_eq!(leafwright(&machine, &["generations"]).out.lines().count(), 1);
     assert_eq!(leafwright(&machine, &["gc", "--older-than", "1d"]).code, 0);
+    machine.generation(&[("etc/motd", "ahead")], "9999-07-01T10:00:00Z");
+    let said = leafwright(&machine, &["gc", "--older-than", "1d", "--dry-run"]);
+    assert!(said.code == 0 && said.err.contains("is of a time that is yet to come, and stays"), "{}", said.err);
     for wrong in [&["gc"] as &[&str], &["gc", "--keep", "1", "--older-than", "1d"], &["gc", "--older-than", "soon"]] {
         assert_eq!(leafwright(&machine, wrong).code, 2, "{wrong:?}");
     }

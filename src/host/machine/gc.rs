@@ -34,6 +34,8 @@ pub struct Removal {
     pub leftovers: BTreeSet<String>,
     /// Bytes of files that nothing else shares.
     pub bytes: u64,
+    /// Generations of a time that is yet to come, where the age decides: the clock was wrong then, or is now. They stay.
+    pub ahead: BTreeSet<u64>,
 }
 
 /// What `gc` would remove now.
@@ -49,7 +51,8 @@ pub fn plan(home: &Home, register: &Register, keep: Keep) -> Result<Removal> {
     let wanted = wanted(&records, register, keep)?;
     let kept: BTreeSet<&str> =
         records.iter().filter(|record| wanted.contains(&record.number)).map(|record| record.closure.as_str()).collect();
-    let mut removal = Removal { generations: &numbers - &wanted, ..Removal::default() };
+    let ahead = ahead(&records, keep)?;
+    let mut removal = Removal { generations: &numbers - &wanted, ahead, ..Removal::default() };
     for name in entries(&home.store())? {
         if name.starts_with(".new-") || name.starts_with(GONE) {
             removal.leftovers.insert(name);
@@ -76,6 +79,13 @@ fn wanted(records: &[Record], register: &Register, keep: Keep) -> Result<BTreeSe
         }
     }
     Ok(wanted)
+}
+
+fn ahead(records: &[Record], keep: Keep) -> Result<BTreeSet<u64>> {
+    let Keep::Younger { now, .. } = keep else { return Ok(BTreeSet::new()) };
+    let dated = records.iter().map(|record| Ok((record.number, record.created()?)));
+    let dated: Vec<(u64, OffsetDateTime)> = dated.collect::<Result<_>>()?;
+    Ok(dated.into_iter().filter(|(_, created)| *created > now).map(|(number, _)| number).collect())
 }
 
 /// Removes what `plan` says, in an order in which a crash leaves nothing wrong: a closure goes when no record names it any more, and from its

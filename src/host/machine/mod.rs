@@ -17,6 +17,7 @@ mod below;
 mod lines;
 mod originals;
 mod pool;
+pub mod room;
 
 use anyhow::{Context, Result, bail};
 use std::fs;

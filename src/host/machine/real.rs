@@ -5,7 +5,7 @@
 use super::lock::Lock;
 use super::register::{self, Register};
 use super::transitions::Watch;
-use super::{Home, files, generations, go_on};
+use super::{Home, files, generations, go_on, room};
 use crate::compile::gates::{DeclaredGate, Proof};
 use crate::host::door::{Accounts, Attempt, Door, Job};
 use crate::host::systemd::{Systemd, Transient};
@@ -106,8 +106,13 @@ pub struct Real<'a, L> {
 }
 
 impl<L: Link> Real<'_, L> {
-    fn write(&self) -> Result<()> {
-        register::write(self.home, self.lock, &self.register)
+    /// What is known here is what is on the disk, also where that could not be written.
+    fn change(&mut self, change: impl FnOnce(&mut Register) -> Result<()>) -> Result<()> {
+        let mut next = self.register.clone();
+        change(&mut next)?;
+        register::write(self.home, self.lock, &next)?;
+        self.register = next;
+        Ok(())
     }
 
     async fn unit(&self, unit: &str) -> Result<SeenUnit> {
@@ -189,30 +194,33 @@ pub fn change(entry: &Path, act: &Act) -> Result<files::Change> {
 
 impl<L: Link> Door for Real<'_, L> {
     async fn begin(&mut self, attempt: &Attempt) -> Result<()> {
+        room::keep(self.home, self.lock).context("there is no room for a way back")?;
         let watch = self.boot.watch(attempt.within)?;
-        self.register.begin(attempt.to, attempt.mode, watch)?;
-        self.write()
+        self.change(|register| register.begin(attempt.to, attempt.mode, watch))
     }
 
     async fn commit(&mut self) -> Result<()> {
         let nonce = self.register.pending.as_ref().map(|pending| pending.nonce.clone()).unwrap_or_default();
-        self.register.commit(&nonce, &self.boot.id)?;
-        self.write()
+        let boot = self.boot.id.clone();
+        self.change(|register| register.commit(&nonce, &boot))?;
+        room::give_back(self.home, self.lock)
     }
 
     async fn begin_return(&mut self, reason: &str) -> Result<()> {
-        self.register.begin_return(reason)?;
-        self.write()
+        room::give_back(self.home, self.lock)?;
+        self.change(|register| register.begin_return(reason))
     }
 
     async fn end_return(&mut self) -> Result<()> {
-        self.register.end_return(&self.boot.id)?;
-        self.write()
+        let boot = self.boot.id.clone();
+        self.change(|register| register.end_return(&boot))
     }
 
     async fn tidied(&mut self) -> Result<()> {
-        self.register.tidied();
-        self.write()
+        self.change(|register| {
+            register.tidied();
+            Ok(())
+        })
     }
 
     async fn watch(&mut self, within: Duration) -> Result<()> {

@@ -137,7 +137,7 @@ const SERVICE_STOPPING: [Row; 12] = rows(
 );
 
 /// What a process is started with, as far as we print it.
-const SERVICE_RESTART: [Row; 49] = rows(
+const SERVICE_RESTART: [Row; 50] = rows(
     "Service",
     Class::Restart,
     [
@@ -152,6 +152,7 @@ const SERVICE_RESTART: [Row; 49] = rows(
         "Group",
         "IPAddressAllow",
         "IPAddressDeny",
+        "LimitCORE",
         "LimitNOFILE",
         "LoadCredential",
         "LockPersonality",
