@@ -29,6 +29,7 @@ fn effect_of(kind: ArtefactKind) -> Effect {
         | ArtefactKind::Permissions
         | ArtefactKind::Events
         | ArtefactKind::Credentials
+        | ArtefactKind::History
         | ArtefactKind::AccountJwt
         // It is put into the creds file; whoever puts it there knows who reads that.
         | ArtefactKind::UserJwt => Effect::None,

@@ -8,6 +8,7 @@ pub mod canonical;
 pub mod credentials;
 pub mod desired;
 pub mod effects;
+pub mod history;
 pub mod jetstream;
 pub mod layout;
 pub mod units;

@@ -178,7 +178,8 @@ pub fn destination(kind: ArtefactKind, path: &str) -> Option<String> {
         | ArtefactKind::Consumers
         | ArtefactKind::Permissions
         | ArtefactKind::Events
-        | ArtefactKind::Credentials => None,
+        | ArtefactKind::Credentials
+        | ArtefactKind::History => None,
         ArtefactKind::Unit | ArtefactKind::Sysusers | ArtefactKind::Tmpfiles => {
             path.strip_prefix("lib/").map(|below| format!("/etc/{below}"))
         }
