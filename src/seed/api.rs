@@ -72,6 +72,8 @@ pub mod codes {
     pub const MESSAGE_NOT_FOUND: u16 = 10037;
     pub const STREAM_NOT_FOUND: u16 = 10059;
     pub const WRONG_LAST_SEQUENCE: u16 = 10071;
+    /// The same of a replicated stream, where another message is on its way to that place.
+    pub const WRONG_LAST_SEQUENCE_SOON: u16 = 10164;
     pub const BATCH_DISABLED: u16 = 10174;
     pub const BATCH_INCOMPLETE: u16 = 10176;
     pub const BATCH_TOO_LARGE: u16 = 10199;
