@@ -10,6 +10,7 @@ mod changes;
 mod domain;
 mod drift;
 mod harness;
+mod history;
 mod leftovers;
 mod operator;
 mod systemd;
@@ -38,6 +39,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside drift::what_hands_change_is_found_and_repaired,
     Inside domain::a_bare_machine_is_bootstrapped_over_ssh,
     Inside domain::five_machines_become_a_domain,
+    Inside history::what_became_of_a_machine_is_told_on_another,
     Outside leftovers::nothing_is_left_after_success,
     Outside leftovers::nothing_is_left_after_failure,
     Outside leftovers::nothing_is_left_after_a_signal,
