@@ -5,7 +5,8 @@ use crate::apply::machine::Progress;
 use crate::foreground::Fault;
 use crate::host::machine::register::Mode;
 use crate::host::machine::{Home, STATE};
-use crate::machine::{self, Asked, Order, Outcome, Talk};
+use crate::machine::{self, Asked, Order, Outcome, Talk, history};
+use crate::name::PersonName;
 use crate::plan::machine::{MachinePlan, Reviewed, render};
 use crate::plan::{self, Plan};
 use anyhow::{Context as _, Result};
@@ -72,9 +73,27 @@ struct How {
     /// Seconds for which what was started must stay up before the commit
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     steady: u64,
+    /// Who does it, for the history: a person of the domain [default: the user who ran this]
+    #[arg(long, value_name = "NAME", value_parser = person)]
+    person: Option<PersonName>,
     /// Where generations are kept
     #[arg(long, value_name = "DIR", default_value = STATE)]
     state: PathBuf,
+}
+
+fn person(text: &str) -> Result<PersonName, String> {
+    PersonName::parse(text).map_err(|fault| fault.to_string())
+}
+
+/// The user who ran this, before `sudo` made him another.
+fn user() -> String {
+    let names = ["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let mut names = names.filter(|name| !name.is_empty() && !name.chars().any(char::is_control));
+    let by_number = || match rustix::process::getuid() {
+        root if root.is_root() => "root".to_owned(),
+        user => format!("user {}", user.as_raw()),
+    };
+    names.next().unwrap_or_else(by_number)
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
@@ -89,7 +108,8 @@ fn mode(text: &str) -> Result<Mode, String> {
 impl How {
     fn order(&self, asked: Asked) -> Order {
         let (within, steady) = (Duration::from_secs(self.within), Duration::from_secs(self.steady));
-        Order { mode: self.mode, asked, reviewed: None, within, steady }
+        let person = self.person.as_ref().map_or_else(user, ToString::to_string);
+        Order { person, mode: self.mode, asked, reviewed: None, within, steady }
     }
 
     fn home(&self) -> Result<Home> {
@@ -115,6 +135,10 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
         Err(Fault::World(error)) => return Err(error),
     };
     talk::judge(&prepared.report, &prepared.sources);
+    if let Some(person) = args.how.person.as_ref().filter(|person| !prepared.domain.people.contains_key(*person)) {
+        let known: Vec<&str> = prepared.domain.people.keys().map(PersonName::as_str).collect();
+        return Err(WrongUsage(format!("there is no person {person}; there are {}", known.join(", "))).into());
+    }
     if let Some(below) = &args.root {
         let home = Home::new(&args.how.state, Some(below))?;
         let outcome = machine::apply_root(&home, &prepared, Path::new(PROGRAM), &mut args.how.voice())?;
@@ -123,7 +147,14 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     let asked = if args.dry_run { Asked::DryRun } else { Asked::All };
     let reviewed = args.plan.as_deref().map(reviewed).transpose()?;
     let order = Order { reviewed, ..args.how.order(asked) };
-    let outcome = block_on(machine::apply(&home, &prepared, &order, &mut args.how.voice()))?;
+    let mut voice = args.how.voice();
+    let outcome = block_on(async {
+        let outcome = machine::apply(&home, &prepared, &order, &mut voice).await;
+        if asked == Asked::All {
+            publish(&home, &keys).await;
+        }
+        outcome
+    })?;
     if let Outcome::Planned(plan) | Outcome::NothingToDo { plan: Some(plan), .. } = &outcome
         && let Some(file) = &args.out
     {
@@ -135,6 +166,12 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
 fn reviewed(file: &Path) -> Result<Box<Reviewed>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(Box::new(Reviewed::parse(&text).with_context(|| format!("cannot carry out {}", file.display()))?))
+}
+
+/// What became of this machine, to whoever wants to know; never longer than two seconds.
+pub(super) async fn publish(home: &Home, keys: &Path) {
+    let published = history::publish(home, keys).await;
+    published.told().iter().for_each(|line| talk::say(line));
 }
 
 fn domain(args: &Args, root: &Path) -> Result<Exit> {
@@ -156,7 +193,13 @@ fn domain(args: &Args, root: &Path) -> Result<Exit> {
         }
     };
     let journal = args.how.state.join("domain-journal.jsonl");
-    let done = block_on(machine::apply_domain(&prepared, &args.server, &journal, &mut agree, &mut tell))?;
+    let home = args.how.home()?;
+    let done = block_on(async {
+        let done = machine::apply_domain(&prepared, &args.server, &journal, &mut agree, &mut tell).await;
+        let published = machine::publish_member(&prepared, &args.server, &home).await;
+        published.told().iter().for_each(|line| talk::say(line));
+        done
+    })?;
     talk::say(&match done {
         None => "nothing was done, as you said".to_owned(),
         Some(plan) if plan.is_empty() => "nothing to do".to_owned(),
@@ -169,7 +212,12 @@ pub fn rollback(args: &RollbackArgs) -> Result<Exit> {
     let began = Instant::now();
     let home = args.how.home()?;
     let order = args.how.order(Asked::All);
-    let outcome = block_on(machine::rollback(&home, args.generation, &order, &mut args.how.voice()))?;
+    let mut voice = args.how.voice();
+    let outcome = block_on(async {
+        let outcome = machine::rollback(&home, args.generation, &order, &mut voice).await;
+        publish(&home, &home.state().join("keys")).await;
+        outcome
+    })?;
     tell(outcome, began)
 }
 

@@ -1,6 +1,6 @@
 //! `machine`: what units of Leafwright's own run; nothing for people.
 
-use super::apply::block_on;
+use super::apply::{block_on, publish};
 use super::{Exit, talk};
 use crate::host::machine::{Home, STATE};
 use crate::machine::{self, Booted, Confirmed};
@@ -44,7 +44,11 @@ pub fn run(args: &Args) -> Result<Exit> {
     match &args.verb {
         Verb::Watch { state, within_ms } => {
             let home = Home::new(state, None)?;
-            let returned = block_on(machine::watch(&home, Duration::from_millis(*within_ms)))?;
+            let returned = block_on(async {
+                let returned = machine::watch(&home, Duration::from_millis(*within_ms)).await;
+                publish(&home, &home.state().join("keys")).await;
+                returned
+            })?;
             returned.into_iter().for_each(|returned| talk::say(&returned.to_string()));
         }
         Verb::Boot { state } => match block_on(machine::at_boot(&Home::new(state, None)?))? {
@@ -53,7 +57,12 @@ pub fn run(args: &Args) -> Result<Exit> {
             Booted::Trying(generation) => talk::say(&format!("this boot tries generation {generation}")),
         },
         Verb::Confirm { state } => {
-            let confirmed = block_on(machine::confirm(&Home::new(state, None)?, AFTER_BOOT, STEADY))?;
+            let home = Home::new(state, None)?;
+            let confirmed = block_on(async {
+                let confirmed = machine::confirm(&home, AFTER_BOOT, STEADY).await;
+                publish(&home, &home.state().join("keys")).await;
+                confirmed
+            })?;
             match confirmed {
                 None => {}
                 Some(Confirmed::Committed(generation)) => talk::say(&format!("generation {generation} is committed")),

@@ -21,6 +21,8 @@ mod generations;
 #[cfg(feature = "world")]
 mod heard;
 #[cfg(feature = "world")]
+mod history;
+#[cfg(feature = "world")]
 mod home;
 #[cfg(feature = "world")]
 mod plan;

@@ -1,9 +1,10 @@
-//! `status`: this machine against the generation that it is.
+//! `status`: this machine against the generation that it is; with `--history` what became of it, or of any machine of the domain.
 
-use super::apply::block_on;
-use super::{Exit, talk};
+use super::apply::{block_on, publish};
+use super::{Exit, WrongUsage, history, talk};
 use crate::host::machine::{Home, STATE};
-use crate::machine::{self, Status};
+use crate::machine::{self, Recorded, Status};
+use crate::name::MachineName;
 use crate::plan::machine::render;
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -16,6 +17,18 @@ pub struct Args {
     /// As JSON, `"format": 1`
     #[arg(long)]
     json: bool,
+    /// What became of this machine: applies, rollbacks, returns, drift
+    #[arg(long)]
+    history: bool,
+    /// With --history: of another machine of the domain, or of `all`, asked over this machine's link
+    #[arg(long, value_name = "MACHINE", requires = "history")]
+    of: Option<String>,
+    /// With --history: so many events, the last ones
+    #[arg(short = 'n', value_name = "N", requires = "history", default_value_t = 20)]
+    number: usize,
+    /// Write into the history what differs now and did not before; a timer does it (module `drift`)
+    #[arg(long, conflicts_with = "history")]
+    record: bool,
     /// Where generations are kept
     #[arg(long, value_name = "DIR", default_value = STATE)]
     state: PathBuf,
@@ -23,7 +36,10 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<Exit> {
     let home = Home::new(&args.state, None)?;
-    let Some(status) = block_on(machine::status(&home))? else {
+    if args.history {
+        return told(args, &home);
+    }
+    let Some(status) = block_on(looked_at(args, &home))? else {
         talk::say("nothing was ever applied on this machine");
         if args.json {
             talk::print("{\"format\": 1, \"generation\": null}\n");
@@ -33,6 +49,50 @@ pub fn run(args: &Args) -> Result<Exit> {
     let text = if args.json { format!("{:#}\n", as_json(&status)) } else { human(&status) };
     talk::print(&text);
     Ok(if status.is_sound() { Exit::Done } else { Exit::Difference })
+}
+
+/// Whatever could not be published before goes now.
+async fn looked_at(args: &Args, home: &Home) -> Result<Option<Status>> {
+    let status = match args.record {
+        false => machine::status(home).await?,
+        true => machine::record(home).await?.map(|(status, recorded)| {
+            talk::say(&match recorded {
+                Recorded::News(kind) => format!("into the history: {}", kind.token()),
+                Recorded::NoNews => "nothing new for the history".to_owned(),
+                Recorded::AtWork => "somebody is at work on this machine: nothing goes into the history".to_owned(),
+            });
+            status
+        }),
+    };
+    publish(home, &home.state().join("keys")).await;
+    Ok(status)
+}
+
+fn told(args: &Args, home: &Home) -> Result<Exit> {
+    let of = match args.of.as_deref() {
+        None => None,
+        Some("all") => Some(None),
+        Some(name) => Some(Some(MachineName::parse(name).map_err(|fault| WrongUsage(fault.to_string()))?)),
+    };
+    let keys = home.state().join("keys");
+    let mut found = match &of {
+        None => machine::history::own(home)?,
+        Some(machine) => block_on(machine::history::of_domain(home, &keys, machine.as_ref()))?,
+    };
+    let first = found.events.len().saturating_sub(args.number);
+    found.events.drain(..first);
+    if args.json {
+        talk::print(&format!("{:#}\n", json!({ "format": 1, "events": found.events, "strange": found.strange })));
+        return Ok(Exit::Done);
+    }
+    match found.events.as_slice() {
+        [] => talk::say("nothing is known of that yet"),
+        events => talk::print(&history::human(events)),
+    }
+    if found.strange > 0 {
+        talk::say(&format!("{} messages beside them are no events that this leafwright knows", found.strange));
+    }
+    Ok(Exit::Done)
 }
 
 fn human(status: &Status) -> String {

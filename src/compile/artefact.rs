@@ -18,6 +18,7 @@ pub enum ArtefactKind {
     Permissions,
     Events,
     Credentials,
+    History,
     Certificate,
     AccountJwt,
     UserJwt,

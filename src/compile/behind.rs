@@ -14,6 +14,8 @@ type Row = (&'static str, &'static str, &'static str);
 pub const CLUSTER: &[Row] = &[
     ("EVT", "max_bytes", "event_store.max_bytes"),
     ("EVT", "num_replicas", "event_store.replicas"),
+    ("PRV", "max_bytes", "history.max_bytes"),
+    ("PRV", "num_replicas", "event_store.replicas"),
     ("CMD", "max_bytes", "commands.max_bytes"),
     ("CMD", "max_age", "commands.max_age"),
     ("CMD", "num_replicas", "commands.replicas"),
@@ -23,6 +25,7 @@ pub const CLUSTER: &[Row] = &[
 
 pub const LEAF: &[Row] = &[
     ("EVT", "max_bytes", "event_store.max_bytes"),
+    ("PRV", "max_bytes", "history.max_bytes"),
     ("CMD", "max_bytes", "event_store.commands_max_bytes"),
     ("CMD", "max_age", "event_store.commands_max_age"),
 ];

@@ -30,6 +30,7 @@ fn effect_of(kind: ArtefactKind) -> Effect {
         | ArtefactKind::Events
         | ArtefactKind::Credentials
         | ArtefactKind::Gates
+        | ArtefactKind::History
         | ArtefactKind::AccountJwt
         // It is put into the creds file; whoever puts it there knows who reads that.
         | ArtefactKind::UserJwt => Effect::None,

@@ -2,12 +2,14 @@
 //!
 //! Refuses: deciding whether a thing exists; that follows from the declarations (`link`).
 
-use crate::name::{ConsumerName, EventSetName, MachineName, MessageName, ServiceName, StreamName};
+use crate::name::{ConsumerName, DomainName, EventSetName, MachineName, MessageName, ServiceName, StreamName};
 use sha2::{Digest, Sha256};
 
 /// The dead-letter stream of a work stream, and the cluster's work stream.
 pub const COMMANDS: &str = "CMD";
 pub const DEAD_LETTERS: &str = "DLQ";
+/// The first token of what is said about machines: applies, returns, drift. No message and no declared stream may begin with it.
+pub const HISTORY: &str = "prv";
 /// The owner of event sets that belong to no machine.
 pub const DOMAIN: &str = "domain";
 
@@ -42,19 +44,38 @@ pub fn seed_prefix(owner: &str, set: &EventSetName) -> String {
     format!("seed.{owner}.{set}")
 }
 
+/// What a leaf has seen of its own applies.
+pub fn history_of(machine: &MachineName) -> String {
+    format!("PRV-{machine}")
+}
+
+/// Below it are the subjects of one machine's history: `prv.meadow.office`.
+pub fn history_subject(domain: &DomainName, machine: &MachineName) -> String {
+    format!("{HISTORY}.{domain}.{machine}")
+}
+
 pub fn keeper_of(stream: &str) -> String {
     format!("KEEP-{stream}")
 }
 
 /// The aggregates of the cluster, in order of their shards.
 pub fn aggregates(shards: u32) -> Vec<String> {
+    sharded("EVT", shards)
+}
+
+/// The histories of all machines, on the cluster: as many as there are aggregates, so that none sources too many leaves.
+pub fn histories(shards: u32) -> Vec<String> {
+    sharded("PRV", shards)
+}
+
+fn sharded(name: &str, shards: u32) -> Vec<String> {
     match shards {
-        0 | 1 => vec!["EVT".to_owned()],
-        many => (0..many).map(|shard| format!("EVT-{shard}")).collect(),
+        0 | 1 => vec![name.to_owned()],
+        many => (0..many).map(|shard| format!("{name}-{shard}")).collect(),
     }
 }
 
-/// The shard of a leaf: the first 8 bytes of SHA-256 of its name, big-endian, modulo the number of shards.
+/// The shard of a machine: the first 8 bytes of SHA-256 of its name, big-endian, modulo the number of shards.
 pub fn shard_of(machine: &MachineName, shards: u32) -> usize {
     let digest = Sha256::digest(machine.as_str().as_bytes());
     let head = digest.iter().take(8).fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
@@ -82,6 +103,7 @@ pub fn subject_variable(message: &MessageName) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resolve::grammar::Grammar;
 
     #[test]
     fn shards_are_stable() {
@@ -98,6 +120,13 @@ mod tests {
         let digest = Sha256::digest(text.as_bytes());
         let head = u64::from_be_bytes(digest[..8].try_into().unwrap());
         usize::try_from(head % shards).unwrap()
+    }
+
+    #[test]
+    fn no_message_can_be_taken_for_history() {
+        let domain = DomainName::parse("meadow").unwrap();
+        let grammar = |first: &str| Grammar::parse(&format!("{first}.{{kind}}.{{aggregate}}.{{name}}"), &domain);
+        assert!(grammar(HISTORY).is_err() && grammar("prove").is_ok());
     }
 
     #[test]

@@ -103,10 +103,11 @@ impl<'a> Linked<'a> {
         self.keeps.get(machine).map_or(&[], Vec::as_slice)
     }
 
-    /// The streams of a leaf that other domains draw from: its event store, its commands, and what is declared or kept elsewhere.
+    /// The streams of a leaf that other domains draw from: its history, its event store, its commands, and what is declared or kept elsewhere.
     pub fn drawn_from(&self, machine: &Machine) -> BTreeSet<String> {
         let mut streams = self.sourced.get(&machine.options.leaf.domain).cloned().unwrap_or_default();
         if self.domain.cluster.is_some() {
+            streams.insert(layout::history_of(&machine.name));
             streams.extend(captures_events(machine).then(|| layout::events_of(&machine.name)));
             streams.extend(self.captures_commands(machine).then(|| layout::commands_of(&machine.name)));
         }
@@ -146,6 +147,12 @@ impl<'a> Linked<'a> {
             Some(cluster) => layout::aggregates(cluster.options.event_store.shards),
             None => vec![layout::events_of(machine)],
         }
+    }
+
+    /// The streams that hold the histories of all machines; none where there is no cluster.
+    pub fn histories(&self) -> Vec<String> {
+        let cluster = self.domain.cluster.iter();
+        cluster.flat_map(|cluster| layout::histories(cluster.options.event_store.shards)).collect()
     }
 
     /// Does a service of this machine send a command, or may a person here? Then its leaf captures commands.

@@ -12,8 +12,8 @@ use super::nats_server::Inputs;
 use super::permissions::Rights;
 use super::units::{self, Triggers};
 use super::{
-    accounts, behind, consumers, credentials, effects, environment, events, files, gates, nats_server, permissions,
-    streams,
+    accounts, behind, consumers, credentials, effects, environment, events, files, gates, history, nats_server,
+    permissions, streams,
 };
 use crate::diag::{Code, Diagnostic, Report, Span, Spanned};
 use crate::identity::{PublicIdentity, UserId};
@@ -124,6 +124,8 @@ fn host_files(linked: &Linked<'_>, machine: &Machine, report: &mut Report) -> Ve
 fn objects_as_data(linked: &Linked<'_>, machine: &Machine, rights: &BTreeMap<UserId, Rights>) -> Vec<Artefact> {
     let mut made = data(streams::of_leaf(linked, machine), consumers::of_leaf(linked, machine), machine.origin);
     made.push(rights_as_data(rights, vec![machine.origin]));
+    let histories = history::print(&history::of_machine(linked, machine));
+    made.push(artefact(ArtefactKind::History, history::PATH, histories, vec![machine.origin]));
     if machine.part == Part::Leaf {
         made.extend(event_sets(linked, &machine.events));
     }

@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod desired;
 pub mod effects;
 pub mod gates;
+pub mod history;
 pub mod jetstream;
 pub mod layout;
 pub mod units;

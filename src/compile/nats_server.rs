@@ -5,6 +5,7 @@
 
 use super::canonical::{self, Dialect, Printed};
 use super::effects;
+use super::layout;
 use super::link::Linked;
 use super::permissions::{self, Rights};
 use crate::diag::{Code, Diagnostic, Report, Span};
@@ -255,13 +256,15 @@ fn leaf(inputs: &Inputs<'_>, report: &mut Report) -> Config {
     }
 }
 
-/// One remote with all members; events, commands and seeds cross by streams only.
+/// One remote with all members; events, commands, histories and seeds cross by streams only.
 fn remote(inputs: &Inputs<'_>) -> Remote {
     let domain = inputs.linked.domain;
     let leaf = &inputs.machine.options.leaf;
     let scheme = scheme(leaf.link, "nats-leaf");
     let urls = inputs.linked.members().map(|member| url(scheme, member, member.options.cluster.leafnodes.port()));
-    let local = vec![domain.spaces.commands.to_string(), domain.spaces.events.to_string(), "seed.>".to_owned()];
+    let spaces = [&domain.spaces.commands, &domain.spaces.events].map(ToString::to_string);
+    let local: Vec<String> =
+        spaces.into_iter().chain([format!("{}.>", layout::HISTORY), "seed.>".to_owned()]).collect();
     Remote {
         urls: urls.collect(),
         account: domain.account.to_string(),

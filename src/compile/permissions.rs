@@ -156,6 +156,10 @@ fn hub_credential(linked: &Linked<'_>, machine: &Machine) -> Permissions {
         hub: linked.work_domain().unwrap_or_default().to_owned(),
         sourced: linked.drawn_from(machine).iter().map(|stream| layout::stream(stream)).collect(),
         mirrored: mirrored(linked, machine).remove(linked.work_domain().unwrap_or_default()).unwrap_or_default(),
+        read: match machine.options.history.read {
+            true => linked.histories().iter().map(|stream| layout::stream(stream)).collect(),
+            false => BTreeSet::new(),
+        },
         pulls: services.iter().flat_map(|service| work(linked, machine, service)).collect(),
         queries_sent: asked.chain(asked_by_people(linked, machine)).collect(),
         askers: linked.askers_of(&queries_received),
@@ -180,6 +184,7 @@ fn nothing(machine: &MachineName) -> HubLink {
         hub: String::new(),
         sourced: BTreeSet::new(),
         mirrored: BTreeSet::new(),
+        read: BTreeSet::new(),
         pulls: BTreeSet::new(),
         queries_sent: BTreeSet::new(),
         queries_received: BTreeSet::new(),

@@ -38,6 +38,7 @@ pub fn of_leaf(linked: &Linked<'_>, machine: &Machine) -> Made {
             made.push(Spanned::new(config, at("services")));
         }
     }
+    made.push(Spanned::new(history(linked, machine), at("history.max_bytes")));
     made.extend(declared::of_machine(machine).into_iter().map(|stream| Spanned::new(stream.config, stream.origin)));
     made.extend(linked.keeps(&machine.name).iter().map(|kept| Spanned::new(keeper(machine, kept), kept.origin)));
     made
@@ -52,6 +53,7 @@ pub fn of_cluster(linked: &Linked<'_>, cluster: &Cluster) -> Made {
         .map(|config| Spanned::new(StreamConfig { num_replicas: replicas, ..config }, linked.domain.origin))
         .collect();
     made.extend(aggregates(linked, cluster).into_iter().map(|config| Spanned::new(config, at("event_store"))));
+    made.extend(histories(linked, cluster).into_iter().map(|config| Spanned::new(config, at("history.max_bytes"))));
     let commands = work(linked, cluster);
     let letters = StreamConfig {
         num_replicas: cluster.options.commands.replicas.max(1),
@@ -123,6 +125,42 @@ fn event_store(linked: &Linked<'_>, machine: &Machine) -> StreamConfig {
         ..blank(layout::events_of(&machine.name))
     };
     immutable(config, machine.options.event_store.max_bytes.as_bytes())
+}
+
+/// What Leafwright says of this machine: only it writes here, and nobody takes anything away.
+fn history(linked: &Linked<'_>, machine: &Machine) -> StreamConfig {
+    let config = StreamConfig {
+        description: Some(format!("what became of {}: applies, returns, drift", machine.name)),
+        subjects: vec![format!("{}.>", layout::history_subject(&linked.domain.name, &machine.name))],
+        ..blank(layout::history_of(&machine.name))
+    };
+    immutable(config, machine.options.history.max_bytes.as_bytes())
+}
+
+/// The same of the whole domain. Leaves are sourced; members, which have no stream of their own, are written about here.
+fn histories(linked: &Linked<'_>, cluster: &Cluster) -> Vec<StreamConfig> {
+    let shards = cluster.options.event_store.shards;
+    let names = layout::histories(shards).into_iter();
+    let mut streams: Vec<StreamConfig> = names
+        .map(|name| {
+            let config = StreamConfig {
+                description: Some("what became of the machines: applies, returns, drift".to_owned()),
+                num_replicas: cluster.options.event_store.replicas.max(1),
+                ..blank(name)
+            };
+            immutable(config, cluster.options.history.max_bytes.as_bytes())
+        })
+        .collect();
+    for member in linked.members() {
+        let subject = format!("{}.>", layout::history_subject(&linked.domain.name, &member.name));
+        streams[layout::shard_of(&member.name, shards)].subjects.push(subject);
+    }
+    let drawer = Drawer::Cluster(cluster.name.as_str());
+    for leaf in linked.leaves() {
+        let source = draw_from(&layout::history_of(&leaf.name), &leaf.options.leaf.domain, drawer);
+        streams[layout::shard_of(&leaf.name, shards)].sources.push(source);
+    }
+    streams
 }
 
 /// Commands wait here until the cluster has them; full refuses, so that the sender knows.

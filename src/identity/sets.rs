@@ -17,6 +17,8 @@ pub struct HubLink {
     pub sourced: BTreeSet<StreamName>,
     /// Streams of the cluster that this leaf mirrors or sources.
     pub mirrored: BTreeSet<StreamName>,
+    /// Streams of the cluster that Leafwright reads on this machine, now and then.
+    pub read: BTreeSet<StreamName>,
     /// Consumers on the cluster from which this leaf's services pull.
     pub pulls: BTreeSet<(StreamName, ConsumerName)>,
     /// Queries that are asked on this machine.
@@ -42,6 +44,13 @@ pub fn mirror_delivery(leaf: &MachineName) -> String {
 /// What a leaf asks the cluster to see that its link carries: JetStream's account information, which every member answers.
 pub fn link_check(hub: &str) -> String {
     format!("$JS.{hub}.API.INFO")
+}
+
+/// Reading a stream of the cluster from its beginning: by a consumer of the leaf's own name, made anew each time.
+/// Never by direct get: its answer goes wherever the question says, `$JS.API.STREAM.DELETE.EVT` too, and is obeyed there (measured).
+/// What a consumer delivers gets to no API, and to a stream only as a copy of what that has.
+pub fn reading(hub: &str, stream: &StreamName, leaf: &MachineName) -> [String; 3] {
+    ["CREATE", "MSG.NEXT", "DELETE"].map(|call| format!("$JS.{hub}.API.CONSUMER.{call}.{stream}.{leaf}"))
 }
 
 /// The inbox prefix of a user on a machine: a service's or person's name, or `provisioner`.
@@ -70,6 +79,7 @@ pub fn hub_credential(link: &HubLink) -> Permissions {
         subscribe.insert("$JSC.R.*".to_owned());
         subscribe.insert(format!("{}.>", mirror_delivery(machine)));
     }
+    publish.extend(link.read.iter().flat_map(|stream| reading(hub, stream, machine)));
     for (stream, consumer) in &link.pulls {
         publish.extend(pull(hub, stream, consumer));
     }

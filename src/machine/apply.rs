@@ -2,6 +2,7 @@
 //!
 //! Refuses: starting a second one beside the first, and doing anything that the plan did not say.
 
+use super::history::{self, Begin, End, unwritten};
 use super::precheck;
 use super::recover::settled;
 use super::{Prepared, generation};
@@ -11,6 +12,7 @@ use crate::host::door::Door as _;
 use crate::host::link::OverLink;
 use crate::host::machine::boot_units::{self, Installed};
 use crate::host::machine::generations::{self, Draft};
+use crate::host::machine::history::Kind;
 use crate::host::machine::lock::Lock;
 use crate::host::machine::real::{Boot, Manager, Real};
 use crate::host::machine::register::{self, Mode, Register};
@@ -30,6 +32,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How an apply is to go.
 #[derive(Clone, Debug)]
 pub struct Order {
+    /// Who wants it, for the history.
+    pub person: String,
     pub mode: Mode,
     pub asked: Asked,
     /// The plan that was agreed to: this one, or nothing.
@@ -206,6 +210,10 @@ async fn carry_out(
     if boot_units::install(home, door.lock, &program)? == Installed::Anew {
         door.systemd.daemon_reload().await?;
     }
+    let (plan, objects) = (&found.plan, found.objects.as_ref());
+    let from = if order.mode == Mode::Boot { door.register.current } else { door.register.active_generation() };
+    let begin = Begin { kind: Kind::Applied, person: &order.person, from, to: number, plan, objects };
+    unwritten(history::begin(home, door.lock, &begin)).iter().for_each(|line| talk.say(line));
     if order.mode == Mode::Boot {
         door.register.stage(number)?;
         register::write(home, door.lock, &door.register)?;
@@ -223,6 +231,9 @@ async fn carry_out(
         steady: order.steady,
     };
     let mut objects = prepared.objects(home);
-    let done = machine::activate(door, &mut objects, &change, &mut |progress| talk.progress(progress)).await?;
+    let done = machine::activate(door, &mut objects, &change, &mut |progress| talk.progress(progress)).await;
+    let written = history::ended(home, door.lock, from, number, &End::of(&done));
+    unwritten(written).iter().for_each(|line| talk.say(line));
+    let done = done?;
     Ok(Outcome::Applied { generation: number, steps: done.steps, mode: order.mode })
 }

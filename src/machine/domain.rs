@@ -2,6 +2,7 @@
 //!
 //! Refuses: machines' own things, and a creds file that this key store cannot make.
 
+use super::history::{self, Published};
 use super::objects::NoClosures;
 use crate::apply::{self, Journal, Live, Progress};
 use crate::compile::Desired;
@@ -10,6 +11,7 @@ use crate::foreground::Fault;
 use crate::host::endpoint::{Endpoint, Login};
 use crate::host::jetstream::JetStream;
 use crate::host::keys::KeyStore;
+use crate::host::machine::Home;
 use crate::host::world::World as _;
 use crate::identity::{self, UserId};
 use crate::load;
@@ -53,6 +55,22 @@ pub fn prepare_domain(root: &Path, keys: impl Fn(&str) -> Result<PathBuf>) -> Re
     Ok(DomainPrepared { sources, report: report.sorted(), desired, creds })
 }
 
+impl DomainPrepared {
+    fn endpoint(&self, servers: &[String]) -> Result<Endpoint> {
+        let addresses = servers.iter().map(|server| {
+            server.parse().with_context(|| format!("{server} is no address of a nats-server: HOST[:PORT]"))
+        });
+        let addresses = addresses.collect::<Result<_>>()?;
+        Ok(Endpoint { addresses, login: Some(Login::Creds(self.creds.clone())), inbox: None })
+    }
+}
+
+/// The history of the machine that this runs on, if it is a member: it has no user of its own that could write it.
+pub async fn publish_member(prepared: &DomainPrepared, servers: &[String], home: &Home) -> Published {
+    let Ok(endpoint) = prepared.endpoint(servers) else { return Published::Nothing };
+    history::publish_member(home, Arc::new(endpoint)).await
+}
+
 /// Observes the cluster at `servers`, plans, and carries the plan out if `agree` says so.
 pub async fn apply_domain(
     prepared: &DomainPrepared,
@@ -61,14 +79,9 @@ pub async fn apply_domain(
     agree: &mut dyn FnMut(&Plan) -> Result<bool>,
     tell: &mut dyn FnMut(&Plan, Progress<'_>),
 ) -> Result<Option<Plan>> {
-    let DomainPrepared { sources, desired, creds, .. } = prepared;
+    let DomainPrepared { sources, desired, .. } = prepared;
     anyhow::ensure!(desired.cluster.is_some(), "this domain has no cluster, so nothing belongs to it alone");
-    let addresses = servers
-        .iter()
-        .map(|server| server.parse().with_context(|| format!("{server} is no address of a nats-server: HOST[:PORT]")));
-    let addresses = addresses.collect::<Result<_>>()?;
-    let endpoint = Endpoint { addresses, login: Some(Login::Creds(creds.clone())), inbox: None };
-    let opened = JetStream::open(Arc::new(endpoint), None, ANSWER).await;
+    let opened = JetStream::open(Arc::new(prepared.endpoint(servers)?), None, ANSWER).await;
     let jetstream = opened.with_context(|| {
         format!(
             "the cluster does not answer at {}\nhelp: members listen for clients on their own loopback; run this on a member, or forward a port: ssh -L 4222:127.0.0.1:4222 MEMBER",

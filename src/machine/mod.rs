@@ -3,6 +3,7 @@
 //! Refuses: other machines. What belongs to no single machine is `domain`'s, over a connection.
 
 mod domain;
+pub mod history;
 mod image;
 mod objects;
 mod prepare;
@@ -14,12 +15,12 @@ mod rollback;
 mod status;
 
 pub use apply::{Asked, Order, Outcome, Talk, apply};
-pub use domain::{DomainPrepared, apply_domain, prepare_domain};
+pub use domain::{DomainPrepared, apply_domain, prepare_domain, publish_member};
 pub use image::apply_root;
 pub use prepare::{Prepared, prepare};
 pub use recover::{Booted, Confirmed, at_boot, confirm, watch};
 pub use rollback::rollback;
-pub use status::{Status, status};
+pub use status::{Recorded, Status, record, status};
 
 use crate::apply::machine::Generation;
 use crate::host::machine::{Home, generations, store};

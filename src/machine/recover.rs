@@ -4,6 +4,7 @@
 
 use super::apply::Talk;
 use super::generation;
+use super::history::{self, End, unwritten};
 use super::rollback::monitor_of;
 use crate::apply::machine::{self, Count, Generation, Returned, Wait, go_back};
 use crate::host::door::Door as _;
@@ -40,7 +41,7 @@ pub async fn watch(home: &Home, within: Duration) -> Result<Option<Returned>> {
     let reason = match overdue(&register) {
         Some(true) => "it was not committed in time",
         Some(false) => "its apply ended before it was committed",
-        None => return Ok(None),
+        None => return history::settle(home, &lock, &register).map(|()| None),
     };
     recover(home, &lock, register, reason).await
 }
@@ -84,7 +85,25 @@ pub(super) async fn recover(home: &Home, lock: &Lock, register: Register, reason
     let (old, new) = generations(home, from, to)?;
     let systemd = Systemd::connect().await?;
     let mut door = door(home, lock, register, systemd, Manager::Runs)?;
-    go_back(&mut door, old.as_ref(), &new, reason, &mut |_| ()).await.map(Some)
+    back(&mut door, old.as_ref(), &new, reason).await.map(Some)
+}
+
+/// Goes back, and writes down that it did and why. Not being able to write is said, and does not undo it.
+async fn back(
+    door: &mut Real<'_, NoLink>,
+    old: Option<&Generation>,
+    new: &Generation,
+    reason: &str,
+) -> Result<Returned> {
+    let mut returned = go_back(door, old, new, reason, &mut |_| ()).await?;
+    // The first reason that was given stands.
+    if let Some(first) = &door.register.returned {
+        returned.reason.clone_from(&first.reason);
+    }
+    let end = End::Returned { reason: returned.reason.clone() };
+    let written = history::ended(door.home, door.lock, returned.to, returned.from, &end);
+    returned.unwritten = unwritten(written);
+    Ok(returned)
 }
 
 /// Whatever an earlier apply left behind is put right: what is pending is given back, and what a commit left goes.
@@ -96,6 +115,7 @@ pub(super) async fn settled(home: &Home, lock: &Lock, register: Register, talk: 
         returned.into_iter().for_each(|returned| talk.say(&returned.to_string()));
         register = register::open(home, &machine)?;
     }
+    unwritten(history::settle(home, lock, &register)).iter().for_each(|line| talk.say(line));
     let (Some(left), Some(active)) = (register.leaving, register.active_generation()) else { return Ok(register) };
     let (old, new) = generations(home, Some(left), active)?;
     let mut door = door(home, lock, register, Systemd::connect().await?, Manager::Runs)?;
@@ -142,6 +162,8 @@ pub async fn at_boot(home: &Home) -> Result<Booted> {
     let lock = lock::take_within(home.state(), "boot", DEAD)?;
     let Some(mut register) = register::read(home)? else { return Ok(Booted::AsItWas) };
     let boot = Boot::this()?;
+    // A machine starts whether its history can be written or not.
+    let _told_by_the_next_apply = history::settle(home, &lock, &register);
     let before = register.clone();
     let what = register.boot(boot.watch(AFTER_BOOT)?)?;
     if register != before {
@@ -162,7 +184,7 @@ pub async fn at_boot(home: &Home) -> Result<Booted> {
             Phase::Returning { reason } => reason.as_str(),
             Phase::Activating => "the machine was restarted",
         };
-        return go_back(&mut door, old.as_ref(), &new, reason, &mut |_| ()).await.map(Booted::Returned);
+        return back(&mut door, old.as_ref(), &new, reason).await.map(Booted::Returned);
     }
     // A boot goes on without it: nobody is there who could make room.
     let _without = room::keep(home, &lock);
@@ -200,11 +222,13 @@ pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<
     match machine::hold(&mut door, &wait, &mut |_| ()).await {
         Ok(()) => {
             door.commit().await?;
+            let committed = End::Committed { but: None };
+            let _told_by_the_next_apply = history::ended(home, &lock, pending.from, pending.to, &committed);
             tidy(&mut door, old.as_ref(), &new).await?;
             Ok(Some(Confirmed::Committed(new.number)))
         }
         Err(failed) => {
-            let returned = go_back(&mut door, old.as_ref(), &new, &failed.to_string(), &mut |_| ()).await?;
+            let returned = back(&mut door, old.as_ref(), &new, &failed.to_string()).await?;
             Ok(Some(Confirmed::Returned(returned)))
         }
     }

@@ -4,9 +4,11 @@
 
 use super::apply::{Order, Outcome, Talk};
 use super::generation;
+use super::history::{self, Begin, End, unwritten};
 use super::recover::settled;
 use crate::apply::machine::{self, Change, Generation, Objects};
 use crate::host::door::Door as _;
+use crate::host::machine::history::Kind;
 use crate::host::machine::real::{Boot, Manager, NoLink, Real};
 use crate::host::machine::{Home, generations, register};
 use crate::host::systemd::Systemd;
@@ -50,6 +52,10 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
     if !talk.agree()? {
         return Ok(Outcome::NotAgreed);
     }
+    let from = door.register.active_generation();
+    let begin =
+        Begin { kind: Kind::RolledBack, person: &order.person, from, to: new.number, plan: &plan, objects: None };
+    unwritten(history::begin(home, &lock, &begin)).iter().for_each(|line| talk.say(line));
     let gates = gates::of(&new.content, Reach::Machine);
     let change = Change {
         plan: &plan,
@@ -60,7 +66,9 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
         within: order.within,
         steady: order.steady,
     };
-    let done = machine::activate(&mut door, &mut Nothing, &change, &mut |progress| talk.progress(progress)).await?;
+    let done = machine::activate(&mut door, &mut Nothing, &change, &mut |progress| talk.progress(progress)).await;
+    unwritten(history::ended(home, &lock, from, new.number, &End::of(&done))).iter().for_each(|line| talk.say(line));
+    let done = done?;
     Ok(Outcome::Applied { generation: target.number, steps: done.steps, mode: order.mode })
 }
 

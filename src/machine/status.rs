@@ -1,17 +1,19 @@
 //! `status`: the machine against the generation that it is: files, links, units, nats-server's configuration, what is pending.
 //!
-//! Refuses: changing anything. What differs is a plan that `apply` would carry out.
+//! Refuses: changing anything but the history. What differs is a plan that `apply` would carry out.
 
 use super::generation;
+use super::history;
 use super::rollback::monitor_of;
 use crate::host::credentials;
+use crate::host::machine::history::Kind;
 use crate::host::machine::real::{Look, observe};
 use crate::host::machine::register::{self, Register};
 use crate::host::machine::store::{self, Damage};
 use crate::host::machine::{Home, generations, lock};
 use crate::host::systemd::Systemd;
 use crate::name::MachineName;
-use crate::plan::machine::{MachinePlan, between, paths_and_units, secrets};
+use crate::plan::machine::{MachinePlan, between, paths_and_units, render, secrets};
 use anyhow::Result;
 use std::collections::BTreeSet;
 
@@ -36,6 +38,40 @@ impl Status {
             && self.damages.is_empty()
             && self.drift.as_ref().is_none_or(MachinePlan::is_empty)
     }
+}
+
+/// What was written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// What differs, or that nothing does any more.
+    News(Kind),
+    /// It is as it was when it was last looked at.
+    NoNews,
+    /// Somebody is at work on it: what differs now says nothing.
+    AtWork,
+}
+
+/// Looks, and writes into the history what differs now and did not when it was last looked at, or that nothing does any more.
+pub async fn record(home: &Home) -> Result<Option<(Status, Recorded)>> {
+    if register::read(home)?.is_none() {
+        return Ok(None);
+    }
+    let lock = match home.lock("a look at the machine") {
+        Ok(lock) => Some(lock),
+        Err(error) if error.is::<lock::Busy>() => None,
+        Err(error) => return Err(error),
+    };
+    let Some(mut status) = status(home).await? else { return Ok(None) };
+    let Some(lock) = lock.filter(|_| status.register.pending.is_none()) else {
+        return Ok(Some((status, Recorded::AtWork)));
+    };
+    // The holder is this very look.
+    status.busy = None;
+    history::settle(home, &lock, &status.register)?;
+    let damages = status.damages.iter().map(|damage| format!("the closure of its generation is damaged: {damage}"));
+    let drift = status.drift.iter().flat_map(MachinePlan::steps).map(render::sentence);
+    let told = history::looked_at(home, &lock, &status.register, damages.chain(drift).collect())?;
+    Ok(Some((status, told.map_or(Recorded::NoNews, Recorded::News))))
 }
 
 /// `None` on a machine where nothing was ever applied.

@@ -37,6 +37,8 @@ const MACHINE: &[Row] = &[
     ("event_store.max_bytes", "size", "The size of the event store. Grows only; when full it refuses and alarms.", "\"256MiB\"", "\"20GB\""),
     ("event_store.commands_max_bytes", "size", "The size of the stream that captures commands that this machine's services send.", "\"64MiB\"", "\"256MiB\""),
     ("event_store.commands_max_age", "duration", "How long captured commands are kept for a cluster that is away.", "\"7d\"", "\"14d\""),
+    ("history.max_bytes", "size", "The size of this machine's history: its applies, returns and drift. Grows only.", "\"16MiB\"", "\"64MiB\""),
+    ("history.read", "bool", "Read on this machine what became of every machine of the domain (`status --history --of`).", "false", "true"),
     ("streams", "map<stream, record>", "JetStream streams, by name.", "", ""),
     ("buckets", "map<bucket, record>", "Key-value and object buckets, by name.", "", ""),
     ("services", "map<service, record>", "Programs with a contract, by service type.", "", ""),
@@ -80,6 +82,7 @@ const CLUSTER: &[Row] = &[
     ("commands.max_age", "duration", "How long a command is kept; longer than on the leaves that sent it.", "\"14d\"", "\"30d\""),
     ("commands.ack_wait", "duration", "How long a service may work on a command before it is tried again.", "\"30s\"", "\"2m\""),
     ("commands.max_deliver", "int(1..1000)", "How often a command is tried before it is a dead letter.", "5", "10"),
+    ("history.max_bytes", "size", "The size of the history of all machines. Grows only; when full it refuses and alarms.", "\"256MiB\"", "\"1GiB\""),
     ("streams", "map<stream, record>", "JetStream streams on the cluster, by name.", "", ""),
     ("buckets", "map<bucket, record>", "Key-value and object buckets on the cluster, by name.", "", ""),
 ];

@@ -109,7 +109,7 @@ impl Grammar {
         Ok(grammar)
     }
 
-    /// The first token keeps the domain's subjects out of the seeder's and the inboxes' way.
+    /// The first token keeps the domain's subjects out of the way of the seeder, of histories and of inboxes.
     fn first_token_is_ours(&self) -> Result<(), Fault> {
         let first = match &self.tokens[0] {
             Token::Aggregate => {
@@ -121,9 +121,9 @@ impl Grammar {
             Token::Domain => self.domain.as_str(),
             Token::Kind | Token::Name => return Ok(()),
         };
-        if first == "seed" || first.starts_with('_') {
+        if matches!(first, "seed" | "prv") || first.starts_with('_') {
             return Err(Fault::new(format!("subjects that begin with `{first}` are taken")).help(
-                "`seed.>` belongs to the loading of events, names that begin with `_` to nats-server and its clients",
+                "`seed.>` belongs to the loading of events, `prv.>` to the history of machines, names that begin with `_` to nats-server and its clients",
             ));
         }
         Ok(())
@@ -234,6 +234,7 @@ mod tests {
             ("{kind}.{name}.{aggregate}", "last token"),
             ("{aggregate}.{kind}.{name}", "begin with `{aggregate}`"),
             ("seed.{kind}.{aggregate}.{name}", "taken"),
+            ("prv.{kind}.{aggregate}.{name}", "taken"),
             ("_INBOX.{kind}.{aggregate}.{name}", "taken"),
             ("{kind}.{machine}.{aggregate}.{name}", "not a placeholder"),
             ("{kind}-{domain}.{aggregate}.{name}", "not a placeholder"),
@@ -258,7 +259,7 @@ mod tests {
     }
 
     fn grammars() -> impl Strategy<Value = Grammar> {
-        let word = "[a-z][a-z0-9_-]{0,6}".prop_filter("taken", |word| word != "seed");
+        let word = "[a-z][a-z0-9_-]{0,6}".prop_filter("taken", |word| word != "seed" && word != "prv");
         let orders = Just(vec!["{kind}", "{domain}", "{aggregate}"]).prop_shuffle();
         (orders, proptest::collection::vec(word, 0..3)).prop_map(|(order, words)| {
             let mut tokens = words;

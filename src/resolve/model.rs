@@ -192,6 +192,7 @@ pub struct Options {
     pub leaf: Leaf,
     pub cluster: ClusterMember,
     pub event_store: EventStore,
+    pub history: History,
     pub streams: BTreeMap<StreamName, Box<Stream>>,
     pub buckets: BTreeMap<BucketName, Box<Bucket>>,
     pub services: BTreeMap<ServiceName, Box<Service>>,
@@ -277,12 +278,31 @@ pub struct EventStore {
     pub commands_max_age: Duration,
 }
 
+/// `history.*` of a machine: what is kept of its applies, returns and drift.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// Grows only; full refuses and alarms.
+    pub max_bytes: ByteSize,
+    /// May read the histories of all machines.
+    pub read: bool,
+}
+
+/// `history.*` of a cluster: the histories of all machines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Histories {
+    /// Grows only; full refuses and alarms.
+    pub max_bytes: ByteSize,
+}
+
 /// The options of a cluster: `[clusters.<name>.settings]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterOptions {
     pub event_store: Aggregate,
     pub commands: Commands,
+    pub history: Histories,
     pub streams: BTreeMap<StreamName, Box<Stream>>,
     pub buckets: BTreeMap<BucketName, Box<Bucket>>,
 }

@@ -74,6 +74,8 @@ pub mod codes {
     /// A message id of the batch is on its way, or stored within the window.
     pub const DUPLICATE: [u16; 2] = [10158, 10201];
     pub const WRONG_LAST_SEQUENCE: u16 = 10071;
+    /// The same of a replicated stream, where another message is on its way to that place.
+    pub const WRONG_LAST_SEQUENCE_SOON: u16 = 10164;
     pub const BATCH_DISABLED: u16 = 10174;
     pub const BATCH_INCOMPLETE: u16 = 10176;
     pub const BATCH_TOO_LARGE: u16 = 10199;

@@ -6,6 +6,7 @@
 use super::outcome::{Check, Finding};
 use super::target::{Target, Voice};
 use super::wire::{Attempt, CANARY, Wire};
+use crate::compile::layout;
 use crate::name::SubjectPattern;
 use anyhow::{Result, bail};
 use std::collections::BTreeSet;
@@ -102,9 +103,17 @@ fn undeclared(target: &Target<'_>, voice: &Voice) -> Vec<Attempt> {
         ["STREAM.DELETE", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.MSG.DELETE", "STREAM.CREATE", "CONSUMER.CREATE"];
     let api = domains.iter().flat_map(|domain| calls.map(|call| format!("{domain}.API.{call}.{CANARY}")));
     let seeds = std::iter::once(format!("seed.{}.canary.undeclared", voice.machine));
-    let publishes = others.chain(strange).chain(api).chain(seeds).map(Attempt::Publish);
+    let publishes = others.chain(strange).chain(api).chain(seeds).chain(histories(target, voice)).map(Attempt::Publish);
     let hears = [">".to_owned(), "_INBOX.>".to_owned(), spaces.commands.to_string(), spaces.events.to_string()];
     publishes.chain(hears.map(Attempt::Subscribe)).collect()
+}
+
+/// What only Leafwright says of the machine.
+fn histories(target: &Target<'_>, voice: &Voice) -> Vec<String> {
+    let streams = target.desired.servers.get(&voice.machine).map(|server| &server.objects.streams[..]);
+    let own = layout::history_of(&voice.machine);
+    let own = streams.unwrap_or_default().iter().filter(|stream| stream.name == own);
+    own.flat_map(|stream| &stream.subjects).map(|subject| subject.replace('>', "canary")).collect()
 }
 
 /// A subject of the space that no contract has.

@@ -66,6 +66,7 @@ pub fn options(machine: &str, domain: &str) -> Options {
             commands_max_bytes: ByteSize::bytes(16 << 20),
             commands_max_age: Duration::secs(86_400),
         },
+        history: History { max_bytes: ByteSize::bytes(16 << 20), read: false },
         streams: BTreeMap::new(),
         buckets: BTreeMap::new(),
         services: BTreeMap::new(),
@@ -209,6 +210,7 @@ fn leaves(sources: &mut Sources) -> Vec<Machine> {
     office.options.buckets.insert(name!("office-settings"), bucket(BucketKind::KeyValue).into());
     office.options.buckets.insert(name!("office-papers"), bucket(BucketKind::Object).into());
     let mut desk = machine(sources, "desk", Part::Leaf, options("desk", "desk"));
+    desk.options.history.read = true;
     desk.options.users.insert("ada".to_owned(), User { person: name!("ada") });
     desk.options.files.insert(
         "/etc/motd".to_owned(),
@@ -259,6 +261,7 @@ fn cluster(sources: &mut Sources) -> Cluster {
                 ack_wait: Duration::secs(30),
                 max_deliver: 5,
             },
+            history: Histories { max_bytes: ByteSize::bytes(64 << 20) },
             streams: BTreeMap::new(),
             buckets: BTreeMap::new(),
         },

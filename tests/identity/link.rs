@@ -5,7 +5,7 @@ mod attacks;
 pub mod layout;
 pub mod raw;
 
-use layout::Function::{self, Answer, Ask, Check, Mirror, Pull, Source};
+use layout::Function::{self, Answer, Ask, Check, Mirror, Pull, Read, Source};
 use layout::Layout;
 use leafwright::identity::{Permissions, sets};
 use std::collections::BTreeSet;
@@ -23,13 +23,16 @@ const LINES: &[Line] = &[
     Line(1, "publish", "$JSC.R.*", &[Source]),
     Line(1, "publish", "$JS.hub.API.CONSUMER.CREATE.EVT", &[Mirror]),
     Line(1, "publish", "$JS.hub.API.CONSUMER.INFO.CMD.todos", &[Pull]),
+    Line(0, "publish", "$JS.hub.API.CONSUMER.CREATE.PRV.office", &[Read]),
+    Line(1, "publish", "$JS.hub.API.CONSUMER.MSG.NEXT.PRV.office", &[Read]),
+    Line(2, "publish", "$JS.hub.API.CONSUMER.DELETE.PRV.office", &[Read]),
     Line(1, "subscribe", "qry.meadow.todos.list", &[Answer]),
     Line(2, "subscribe", "$JS.FC.EVT-office.>", &[Source]),
     Line(2, "publish", "$JS.hub.API.CONSUMER.CREATE.EVT.>", &[Mirror]),
     Line(2, "publish", "$JS.hub.API.CONSUMER.MSG.NEXT.CMD.todos", &[Pull]),
     Line(3, "subscribe", "$JS.office.API.>", &[Source]),
     Line(3, "subscribe", "$JS.M.office.>", &[Mirror]),
-    Line(3, "subscribe", "_INBOX.office.>", &[Pull, Ask, Check]),
+    Line(3, "subscribe", "_INBOX.office.>", &[Pull, Ask, Check, Read]),
     Line(4, "subscribe", "$JSC.R.*", &[Mirror]),
     Line(4, "publish", "$JS.hub.API.INFO", &[Check]),
 ];

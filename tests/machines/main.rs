@@ -12,6 +12,7 @@ mod domain;
 mod drift;
 mod firewall;
 mod harness;
+mod history;
 mod leftovers;
 mod operator;
 mod room;
@@ -45,6 +46,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside secrets::secrets_stay_where_they_are_meant_to_be,
     Inside domain::a_bare_machine_is_bootstrapped_over_ssh,
     Inside domain::five_bare_machines_become_a_domain,
+    Inside history::what_became_of_a_machine_is_told_on_another,
     Outside leftovers::nothing_is_left_after_success,
     Outside leftovers::nothing_is_left_after_failure,
     Outside leftovers::nothing_is_left_after_a_signal,

@@ -17,6 +17,8 @@ pub struct Returned {
     pub reason: String,
     /// Gates of the old generation that do not hold now.
     pub failing: Vec<(Gate, String)>,
+    /// Why the history lacks it.
+    pub unwritten: Option<String>,
 }
 
 impl std::fmt::Display for Returned {
@@ -25,6 +27,9 @@ impl std::fmt::Display for Returned {
         write!(f, "generation {} was given up and the machine is back at {to}, because {}", self.from, self.reason)?;
         for (gate, what) in &self.failing {
             write!(f, "\nnot as before: the gate \"{}\" does not hold: {what}", gate.name())?;
+        }
+        if let Some(unwritten) = &self.unwritten {
+            write!(f, "\n{unwritten}")?;
         }
         Ok(())
     }
@@ -70,7 +75,13 @@ pub async fn go_back<D: Door>(
         Some(old) => failing_gates(door, old).await,
         None => vec![],
     };
-    Ok(Returned { from: new.number, to: old.map(|old| old.number), reason: reason.to_owned(), failing })
+    Ok(Returned {
+        from: new.number,
+        to: old.map(|old| old.number),
+        reason: reason.to_owned(),
+        failing,
+        unwritten: None,
+    })
 }
 
 async fn failing_gates<D: Door>(door: &mut D, old: &Generation) -> Vec<(Gate, String)> {

@@ -10,6 +10,7 @@ pub mod manifest;
 pub mod store;
 pub mod gc;
 pub mod files;
+pub mod history;
 pub mod real;
 pub mod boot_units;
 

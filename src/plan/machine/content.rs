@@ -185,7 +185,8 @@ pub fn destination(kind: ArtefactKind, path: &str) -> Option<String> {
         | ArtefactKind::Permissions
         | ArtefactKind::Events
         | ArtefactKind::Credentials
-        | ArtefactKind::Gates => None,
+        | ArtefactKind::Gates
+        | ArtefactKind::History => None,
         ArtefactKind::Unit | ArtefactKind::Sysusers | ArtefactKind::Tmpfiles => {
             path.strip_prefix("lib/").map(|below| format!("/etc/{below}"))
         }

@@ -104,9 +104,11 @@ impl<'a> Holder<'a> {
             Holder::Cluster(cluster) => {
                 let seed = |set: &str| domain.domain_events.iter().any(|event| event.as_str() == set);
                 matches!(name, "CMD" | "DLQ")
-                    || aggregate_index(name).is_some_and(|index| match (index, cluster.options.event_store.shards) {
-                        (None, shards) => shards <= 1,
-                        (Some(index), shards) => shards > 1 && index < shards,
+                    || aggregate_index("EVT", name).or(aggregate_index("PRV", name)).is_some_and(|index| {
+                        match (index, cluster.options.event_store.shards) {
+                            (None, shards) => shards <= 1,
+                            (Some(index), shards) => shards > 1 && index < shards,
+                        }
                     })
                     || name.strip_prefix("SEED-domain-").is_some_and(seed)
             }
@@ -116,7 +118,8 @@ impl<'a> Holder<'a> {
                     let set = rest.strip_prefix(machine.name.as_str()).and_then(|rest| rest.strip_prefix('-'));
                     machine.events.iter().any(|event| Some(event.as_str()) == set)
                 };
-                (own("EVT-") && machine.options.event_store.enable)
+                own("PRV-")
+                    || (own("EVT-") && machine.options.event_store.enable)
                     || (own("CMD-") && sends_commands(machine, domain))
                     || name.strip_prefix("SEED-").is_some_and(seed)
                     || name.strip_prefix("KEEP-").is_some_and(|kept| keeps(machine, kept, domain))
@@ -131,7 +134,9 @@ fn keeps(machine: &Machine, stream: &str, domain: &Domain) -> bool {
     Holder::all(domain).any(|holder| {
         let of = |keepers: &[MachineName]| keepers.contains(&machine.name);
         let aggregate = match holder {
-            Holder::Cluster(cluster) => of(&cluster.options.event_store.keepers) && aggregate_index(stream).is_some(),
+            Holder::Cluster(cluster) => {
+                of(&cluster.options.event_store.keepers) && aggregate_index("EVT", stream).is_some()
+            }
             Holder::Machine(_) => false,
         };
         let bucket = stream.strip_prefix("KV_").or_else(|| stream.strip_prefix("OBJ_"));
@@ -141,9 +146,9 @@ fn keeps(machine: &Machine, stream: &str, domain: &Domain) -> bool {
     })
 }
 
-/// `EVT` → no index, `EVT-3` → 3; `None` for another name.
-fn aggregate_index(name: &str) -> Option<Option<u32>> {
-    match name.strip_prefix("EVT")? {
+/// `EVT` → no index, `EVT-3` → 3; `None` for a name of another stem.
+fn aggregate_index(stem: &str, name: &str) -> Option<Option<u32>> {
+    match name.strip_prefix(stem)? {
         "" => Some(None),
         rest => Some(Some(rest.strip_prefix('-')?.parse().ok()?)),
     }

@@ -122,15 +122,17 @@ fn check(holder: Holder<'_>, _: &Domain, report: &mut Report) {
 }
 
 /// The sizes of the stores that follow from options, and fill up instead of losing anything.
-fn stores(holder: Holder<'_>) -> [(&'static str, ByteSize); 2] {
+fn stores(holder: Holder<'_>) -> [(&'static str, ByteSize); 3] {
     match holder {
         Holder::Cluster(cluster) => [
             ("event_store.max_bytes", cluster.options.event_store.max_bytes),
             ("commands.max_bytes", cluster.options.commands.max_bytes),
+            ("history.max_bytes", cluster.options.history.max_bytes),
         ],
         Holder::Machine(machine) => [
             ("event_store.max_bytes", machine.options.event_store.max_bytes),
             ("event_store.commands_max_bytes", machine.options.event_store.commands_max_bytes),
+            ("history.max_bytes", machine.options.history.max_bytes),
         ],
     }
 }

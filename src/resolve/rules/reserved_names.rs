@@ -15,18 +15,23 @@ pub const RULE: Rule = Rule {
 };
 
 /// The beginning, and whose it is.
-const TAKEN: [(&str, &str); 7] = [
+const TAKEN: [(&str, &str); 8] = [
     ("EVT-", "event stores"),
     ("CMD-", "streams of commands"),
     ("DLQ-", "dead-letter streams"),
+    ("PRV-", "histories of machines"),
     ("SEED-", "streams of event sets"),
     ("KEEP-", "keepers"),
     ("KV_", "key-value buckets"),
     ("OBJ_", "object buckets"),
 ];
 
-const TAKEN_WHOLE: [(&str, &str); 3] =
-    [("EVT", "the domain's event store"), ("CMD", "the domain's commands"), ("DLQ", "the dead-letter stream")];
+const TAKEN_WHOLE: [(&str, &str); 4] = [
+    ("EVT", "the domain's event store"),
+    ("PRV", "the history of all machines"),
+    ("CMD", "the domain's commands"),
+    ("DLQ", "the dead-letter stream"),
+];
 
 /// nats-server's longest name, less the longest prefix of ours (`KEEP-OBJ_`).
 const LONGEST: usize = 255 - 9;

@@ -1,4 +1,4 @@
-//! No role lets a person do what only the provisioner may: change or empty streams, fill event sets, command servers.
+//! No role lets a person do what only the provisioner may: change or empty streams, fill event sets, write histories, command servers.
 //!
 //! Immutable streams rest on it: whoever may send `$JS.API.STREAM.DELETE` needs no way around their flags.
 
@@ -17,7 +17,7 @@ pub const RULE: Rule = Rule {
 };
 
 /// What a request does, and its subjects, as seen in its own JetStream domain and from another.
-const RESERVED: [(&str, [&str; 2]); 7] = [
+const RESERVED: [(&str, [&str; 2]); 8] = [
     ("create streams", ["$JS.API.STREAM.CREATE.>", "$JS.*.API.STREAM.CREATE.>"]),
     ("change streams", ["$JS.API.STREAM.UPDATE.>", "$JS.*.API.STREAM.UPDATE.>"]),
     ("delete streams", ["$JS.API.STREAM.DELETE.>", "$JS.*.API.STREAM.DELETE.>"]),
@@ -25,6 +25,7 @@ const RESERVED: [(&str, [&str; 2]); 7] = [
     ("delete messages", ["$JS.API.STREAM.MSG.DELETE.>", "$JS.*.API.STREAM.MSG.DELETE.>"]),
     ("restore streams", ["$JS.API.STREAM.RESTORE.>", "$JS.*.API.STREAM.RESTORE.>"]),
     ("fill event sets", ["seed.>", "seed.>"]),
+    ("write the history of machines", ["prv.>", "prv.>"]),
 ];
 
 fn check(domain: &Domain, report: &mut Report) {

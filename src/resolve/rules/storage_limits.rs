@@ -113,6 +113,7 @@ fn shares_of_leaf<'a>(machine: &'a Machine, domain: &Domain) -> Vec<Share<'a>> {
         bytes: bytes.as_bytes(),
     };
     let mut shares: Vec<_> = declared(holder).map(|(share, _, _)| share).collect();
+    shares.push(file("history.max_bytes", machine.options.history.max_bytes));
     if store.enable {
         shares.push(file("event_store.max_bytes", store.max_bytes));
         if sends_commands(machine, domain) {
@@ -152,14 +153,14 @@ fn aggregate(cluster: &Cluster) -> Share<'_> {
 fn cluster_fits(cluster: &Cluster, domain: &Domain, report: &mut Report) {
     let holder = Holder::Cluster(cluster);
     let options = &cluster.options;
-    let commands = Share {
-        holder,
-        path: Path::Option("commands.max_bytes"),
-        storage: Storage::File,
-        bytes: options.commands.max_bytes.as_bytes(),
-    };
+    let file =
+        |path: &'static str, bytes: u64| Share { holder, path: Path::Option(path), storage: Storage::File, bytes };
+    let commands = file("commands.max_bytes", options.commands.max_bytes.as_bytes());
+    let shards = u64::from(options.event_store.shards.max(1));
+    let histories = file("history.max_bytes", options.history.max_bytes.as_bytes().saturating_mul(shards));
     let mut shares: Vec<_> = declared(holder).map(|(share, _, replicas)| times(share, replicas)).collect();
     shares.push(times(aggregate(cluster), options.event_store.replicas));
+    shares.push(times(histories, options.event_store.replicas));
     shares.push(times(commands, options.commands.replicas));
     let smallest = |storage: Storage, path: &'static str| {
         let room = |machine: &Machine| {

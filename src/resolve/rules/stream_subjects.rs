@@ -1,4 +1,4 @@
-//! Subjects that a stream must not capture: nats-server's own, the inboxes of replies, and the seeder's.
+//! Subjects that a stream must not capture: nats-server's own, the inboxes of replies, the seeder's, and those of histories.
 //!
 //! nats-server takes `>` and `$JS.>` only from streams that acknowledge nothing, which no stream of ours is (NATS-FACTS B.2).
 
@@ -18,7 +18,7 @@ pub const RULE: Rule = Rule {
 };
 
 /// First tokens, and what they are for.
-const TAKEN: [(&str, &str); 9] = [
+const TAKEN: [(&str, &str); 10] = [
     ("$JS", "JetStream's own requests"),
     ("$JSC", "JetStream's own traffic"),
     ("$NRG", "replication between servers"),
@@ -28,6 +28,7 @@ const TAKEN: [(&str, &str); 9] = [
     ("$SRV", "questions about services"),
     ("_INBOX", "replies"),
     ("seed", "the loading of events"),
+    ("prv", "the history of machines"),
 ];
 
 /// Subjects below a taken token that a stream may capture all the same: what servers announce.
@@ -56,6 +57,7 @@ fn judge(subject: &SubjectPattern) -> Option<(String, String)> {
     let (token, whose) = TAKEN.iter().find(|(token, _)| *token == first)?;
     let help = match *token {
         "$KV" | "$O" => "declare a bucket: `[settings.buckets.<name>]`",
+        "prv" => "every machine has a stream for it already: `leafwright status --history`",
         "seed" => "name the event set in `events`; it is loaded and stored without more",
         _ => "capture the domain's own subjects only",
     };
@@ -69,9 +71,19 @@ mod tests {
     #[test]
     fn what_is_taken_is_refused_and_announcements_are_not() {
         let taken = |text: &str| judge(&SubjectPattern::parse(text).unwrap()).is_some();
-        for text in
-            [">", "*.orders", "$JS.API.>", "$JSC.>", "$NRG.>", "$SYS.>", "$KV.a.>", "$O.a.>", "_INBOX.>", "seed.x.>"]
-        {
+        for text in [
+            ">",
+            "*.orders",
+            "$JS.API.>",
+            "$JSC.>",
+            "$NRG.>",
+            "$SYS.>",
+            "$KV.a.>",
+            "$O.a.>",
+            "_INBOX.>",
+            "seed.x.>",
+            "prv.>",
+        ] {
             assert!(taken(text), "{text}");
         }
         for text in ["orders.>", "seeds.>", "$JS.EVENT.ADVISORY.>", "$SYS.ACCOUNT.A.>", "a.*.c"] {

@@ -62,11 +62,13 @@ const CASES: &[Case] = &[
     ("loopback", |d| on(d, "web", |m| m.options.leaf.listen = "0.0.0.0:4222".parse().unwrap())),
     ("loopback", |d| on(d, "web", |m| m.options.leaf.monitor = "192.0.2.1:8222".parse().unwrap())),
     ("reserved-names", |d| add_stream(d, "web", "EVT-web2", stream("a.>"))),
+    ("reserved-names", |d| add_stream(d, "web", "PRV-web2", stream("a.>"))),
     ("reserved-names", |d| add_stream(d, "web", "KV_cache", stream("a.>"))),
     ("reserved-names", |d| add_cluster_stream(d, "CMD", stream("a.>"))),
     ("reserved-names", |d| add_stream(d, "web", &"x".repeat(250), stream("a.>"))),
     ("stream-fields", |d| add_stream(d, "web", "a", Stream { max_msgs: Some(0), ..stream("a.>") })),
     ("stream-subjects", |d| add_stream(d, "web", "a", stream("$SYS.>"))),
+    ("stream-subjects", |d| add_stream(d, "web", "a", stream("prv.meadow.>"))),
     ("overlapping-streams", |d| {
         add_stream(d, "web", "a", stream("a.>"));
         add_stream(d, "web", "b", stream("a.*.c"));

@@ -18,7 +18,7 @@ async fn state(layout: &Layout) -> Value {
 }
 
 /// Calls of JetStream's API.
-const CALLS: [&str; 20] = [
+const CALLS: [&str; 26] = [
     "STREAM.DELETE.EVT",
     "STREAM.UPDATE.EVT",
     "STREAM.PURGE.EVT",
@@ -32,6 +32,12 @@ const CALLS: [&str; 20] = [
     "STREAM.LEADER.STEPDOWN.EVT",
     "STREAM.PEER.REMOVE.EVT",
     "DIRECT.GET.EVT",
+    "DIRECT.GET.PRV",
+    "STREAM.MSG.GET.PRV",
+    "CONSUMER.CREATE.PRV",
+    "CONSUMER.CREATE.PRV.thermo",
+    "CONSUMER.DELETE.PRV.thermo",
+    "CONSUMER.MSG.NEXT.PRV.thermo",
     "CONSUMER.CREATE.CMD",
     "CONSUMER.CREATE.CMD.mine",
     "CONSUMER.DURABLE.CREATE.CMD.mine",
@@ -42,9 +48,11 @@ const CALLS: [&str; 20] = [
 ];
 
 /// What is published by the protocol itself, and where the answer is wanted.
-const FORGED: [(&str, &str); 13] = [
+const FORGED: [(&str, &str); 15] = [
     ("evt.meadow.forged", ""),
     ("cmd.meadow.todos.add", ""),
+    ("prv.meadow.oak.applied", ""),
+    ("prv.meadow.office.applied", ""),
     ("qry.meadow.todos.list", "_INBOX.office.todos.x"),
     ("$JS.S.thermo.S.guess", ""),
     ("$JS.S.guess", ""),
@@ -79,6 +87,7 @@ async fn whoever_has_the_leaf_has_not_the_hub() {
         let said = leaf.heard().join("\n");
         assert!(said.contains("Permissions Violation"), "{subject} passed: {said}");
     }
+    what_it_may_read_goes_nowhere_else(&layout).await;
     what_is_allowed_passes(&layout).await;
     what_is_not_its_own_is_not_heard(&layout).await;
 
@@ -89,6 +98,29 @@ async fn whoever_has_the_leaf_has_not_the_hub() {
             !subject.contains("forged") && !subject.contains("guess") && subject != "anything",
             "{subject} arrived"
         );
+    }
+}
+
+/// What it may pull of the history, with the answer wanted where it would be stored or obeyed: by a consumer, this goes nowhere.
+async fn what_it_may_read_goes_nowhere_else(layout: &Layout) {
+    layout.office.request("$JS.hub.API.CONSUMER.DELETE.PRV.office", "".into()).await.unwrap();
+    let config = json!({"stream_name": "PRV", "action": "create", "config": {
+        "name": "office", "deliver_policy": "all", "ack_policy": "none", "replay_policy": "instant", "mem_storage": true}});
+    for reply in ["prv.meadow.oak.mine", "$JS.API.STREAM.PURGE.EVT", "$JS.API.STREAM.DELETE.EVT"] {
+        api(&layout.office, "$JS.hub.API.CONSUMER.CREATE.PRV.office", &config).await.unwrap();
+        let mut leaf = layout.raw_office();
+        leaf.heard();
+        leaf.publish("$JS.hub.API.CONSUMER.MSG.NEXT.PRV.office", reply, r#"{"batch":1,"no_wait":true}"#);
+        leaf.heard();
+        api(&layout.office, "$JS.hub.API.CONSUMER.DELETE.PRV.office", &json!({})).await.unwrap();
+    }
+    // nats-server's own words, a status or an answer of the API, do get into a stream that has the subject, and so do copies of
+    // what the stream has, as what they are; nothing of the leaf's choice does.
+    let last = api(&layout.hub, "$JS.API.STREAM.INFO.PRV", &json!({})).await.unwrap()["state"]["last_seq"].as_u64();
+    for seq in 2..=last.unwrap() {
+        let got = api(&layout.hub, "$JS.API.STREAM.MSG.GET.PRV", &json!({"seq": seq})).await.unwrap();
+        let (subject, data) = (&got["message"]["subject"], &got["message"]["data"]);
+        assert!(data.is_null() || (subject == "prv.meadow.oak.applied" && data == "YXBwbGllZA=="), "{got}");
     }
 }
 
@@ -203,6 +235,7 @@ async fn a_service_does_its_work_and_nothing_else() {
     settled(&layout.office, "settled", &mut heard).await;
     for subject in [
         "evt.meadow.other.done",
+        "prv.meadow.office.applied",
         "cmd.meadow.todos.add",
         "_INBOX.thermo.web.x",
         "$JS.ACK.CMD.web.1.1.1.1.1",

@@ -34,6 +34,8 @@ pub enum Function {
     Answer,
     /// The office sees that its link carries.
     Check,
+    /// The office reads what became of the machines of the domain.
+    Read,
 }
 
 pub fn machine(name: &str) -> MachineName {
@@ -58,6 +60,7 @@ pub fn office() -> HubLink {
         hub: "hub".to_owned(),
         sourced: [stream("EVT-office")].into(),
         mirrored: [stream("EVT")].into(),
+        read: [stream("PRV")].into(),
         pulls: [(stream("CMD"), ConsumerName::parse("todos").unwrap())].into(),
         queries_sent: subjects(&["qry.meadow.weather.now"]),
         queries_received: subjects(&["qry.meadow.todos.list"]),
@@ -71,6 +74,7 @@ pub fn thermo() -> HubLink {
         hub: "hub".to_owned(),
         sourced: [stream("EVT-thermo"), stream("CMD-thermo")].into(),
         mirrored: [].into(),
+        read: [].into(),
         pulls: [].into(),
         queries_sent: subjects(&["qry.meadow.todos.list"]),
         queries_received: subjects(&["qry.meadow.weather.now"]),
@@ -199,6 +203,8 @@ impl Layout {
         };
         create(&self.hub, &json!({"name": "EVT", "sources": [source("office", "EVT"), source("thermo", "EVT")]})).await;
         create(&self.hub, &json!({"name": "CMD", "sources": [source("thermo", "CMD")]})).await;
+        create(&self.hub, &json!({"name": "PRV", "subjects": ["prv.meadow.oak.>"], "allow_direct": true})).await;
+        self.hub.request("prv.meadow.oak.applied", "applied".into()).await.unwrap();
         let consumer = json!({"stream_name": "CMD", "config": {
             "durable_name": "todos", "deliver_policy": "all", "ack_policy": "explicit", "replay_policy": "instant",
             "filter_subjects": ["cmd.meadow.todos.add"]}});
@@ -220,15 +226,16 @@ impl Layout {
     /// Which functions do not work. What is expected to fail gets less time than what is expected to work.
     pub async fn failing(&self, expected: &BTreeSet<Function>) -> BTreeSet<Function> {
         let time = |function| if expected.contains(&function) { Duration::from_secs(3) } else { DEADLINE };
-        let (source, mirror, pull, ask, answer, check) = tokio::join!(
+        let (source, mirror, pull, ask, answer, check, read) = tokio::join!(
             self.source(time(Function::Source)),
             self.mirror(time(Function::Mirror)),
             self.pull(time(Function::Pull)),
             self.ask(time(Function::Ask)),
             self.answer(time(Function::Answer)),
             self.check(time(Function::Check)),
+            self.read(time(Function::Read)),
         );
-        [source, mirror, pull, ask, answer, check].into_iter().filter_map(Result::err).collect()
+        [source, mirror, pull, ask, answer, check, read].into_iter().filter_map(Result::err).collect()
     }
 
     async fn source(&self, time: Duration) -> Result<(), Function> {
@@ -278,6 +285,32 @@ impl Layout {
         answered.await.map_err(|_| Function::Check)
     }
 
+    async fn read(&self, time: Duration) -> Result<(), Function> {
+        let config = json!({"stream_name": "PRV", "action": "create", "config": {
+            "name": "office", "deliver_policy": "all", "ack_policy": "none", "replay_policy": "instant", "mem_storage": true,
+            "filter_subjects": ["prv.meadow.oak.>"]}});
+        // Twice: the second time from the beginning, too.
+        for _ in 0..2 {
+            let made = wait(time, "the consumer", async || {
+                api(&self.office, "$JS.hub.API.CONSUMER.CREATE.PRV.office", &config).await.is_ok()
+            });
+            made.await.map_err(|_| Function::Read)?;
+            let wanted = json!({"batch": 1, "expires": time.as_nanos() as u64}).to_string();
+            // An inbox by its own name: a consumer delivers to no other.
+            let inbox = self.office.new_inbox();
+            let mut events = self.office.subscribe(inbox.clone()).await.unwrap();
+            let next = "$JS.hub.API.CONSUMER.MSG.NEXT.PRV.office";
+            self.office.publish_with_reply(next, inbox, wanted.into()).await.unwrap();
+            let event = tokio::time::timeout(time, events.next()).await.ok().flatten();
+            if event.is_none_or(|event| event.payload != "applied") {
+                return Err(Function::Read);
+            }
+            let gone = api(&self.office, "$JS.hub.API.CONSUMER.DELETE.PRV.office", &json!({})).await;
+            gone.map_err(|_| Function::Read)?;
+        }
+        Ok(())
+    }
+
     async fn answer(&self, time: Duration) -> Result<(), Function> {
         question(&self.web, &self.todos, "qry.meadow.todos.list", time).await.map_err(|()| Function::Answer)
     }
@@ -297,7 +330,7 @@ fn leaf_config(
         .filter(|(user, _)| user.issuer().is_none() && user.to_string().starts_with(&format!("machines/{name}/")))
         .map(|(user, (permissions, _))| json!({"nkey": identity.users[user].key, "permissions": written(permissions)}))
         .collect();
-    let kept = ["evt.meadow.>", "cmd.meadow.>", "seed.>"];
+    let kept = ["evt.meadow.>", "cmd.meadow.>", "prv.>", "seed.>"];
     json!({
         "server_name": name,
         "listen": format!("127.0.0.1:{port}"),
