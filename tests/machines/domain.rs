@@ -108,10 +108,8 @@ fn does_nothing(operator: &Operator, ssh: &Ssh, machine: &Machine) {
     assert_eq!(machine.must(["systemctl", "show", "--value", "-p", "InvocationID", "nats-server.service"]), before);
 }
 
-/// From five machines that have systemd, sshd and nothing of ours to a domain, by what the operator has: no key was
-/// made and nothing was signed before the first of them.
-pub fn five_bare_machines_become_a_domain() {
-    let lab = Lab::new();
+/// The cluster of the example and two of its leaves, running and bare.
+pub fn five(lab: &Lab) -> ([Machine; 5], Operator) {
     let machines = lab.running([
         ("ash", "10.77.0.11"),
         ("elm", "10.77.0.12"),
@@ -120,6 +118,14 @@ pub fn five_bare_machines_become_a_domain() {
         ("web", "10.77.0.22"),
     ]);
     let operator = Operator::new(&machines.iter().collect::<Vec<_>>());
+    (machines, operator)
+}
+
+/// From five machines that have systemd, sshd and nothing of ours to a domain, by what the operator has: no key was
+/// made and nothing was signed before the first of them.
+pub fn five_bare_machines_become_a_domain() {
+    let lab = Lab::new();
+    let (machines, operator) = five(&lab);
     let ssh = Ssh::to(&machines);
     let [ash, .., office, web] = &machines;
     let began = Instant::now();

@@ -1,6 +1,7 @@
 //! What became of a machine, told on another one: three applies, a rollback, a return, drift; and on the machine itself without any server.
 
 use crate::apply::{equip, sound};
+use crate::domain::five;
 use crate::lab::{DEADLINE, Lab, Machine, until};
 use crate::operator::Operator;
 
@@ -51,14 +52,7 @@ fn domain(operator: &Operator, [ash, elm, oak, office, web]: &[Machine; 5]) {
 
 pub fn what_became_of_a_machine_is_told_on_another() {
     let lab = Lab::new();
-    let machines = lab.running([
-        ("ash", "10.77.0.11"),
-        ("elm", "10.77.0.12"),
-        ("oak", "10.77.0.13"),
-        ("office", "10.77.0.21"),
-        ("web", "10.77.0.22"),
-    ]);
-    let operator = Operator::new(&machines.iter().collect::<Vec<_>>());
+    let (machines, operator) = five(&lab);
     operator.settings("web", "history.read = true");
     domain(&operator, &machines);
     let [_, _, _, office, web] = &machines;

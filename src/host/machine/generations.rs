@@ -5,6 +5,7 @@
 use super::lock::Lock;
 use super::manifest::{self, Listed};
 use super::register::{self, Mode, Register};
+use super::versioned;
 use super::{Home, lines, make_directory};
 use crate::host::disk;
 use anyhow::{Context, Result, bail, ensure};
@@ -105,18 +106,8 @@ fn missing(home: &Home, number: u64) -> Result<anyhow::Error> {
 }
 
 fn parse(text: &str, number: u64) -> Result<Record> {
-    #[derive(Deserialize)]
-    struct Header {
-        format: u32,
-    }
     const DAMAGED: &str = "damaged\nhelp: remove the file if the generation is needed no more";
-    let header: Header = serde_json::from_str(text).context(DAMAGED)?;
-    ensure!(
-        header.format <= FORMAT,
-        "written by a newer leafwright (format {}, this one knows {FORMAT})\nhelp: use that one",
-        header.format
-    );
-    let record: Record = serde_json::from_str(text).context(DAMAGED)?;
+    let record: Record = versioned::parse(text.as_bytes(), FORMAT, DAMAGED)?;
     ensure!(record.number == number, "it is about generation {}", record.number);
     ensure!(Path::new(&record.closure).components().count() == 1, "`{}` names no closure", record.closure);
     Ok(record)

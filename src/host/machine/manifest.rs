@@ -2,6 +2,7 @@
 //!
 //! Refuses: another format, paths that lead out of the closure, and an order that is not the digest's.
 
+use super::versioned;
 use crate::compile::{ArtefactKind, Effect};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Deserializer};
@@ -44,17 +45,7 @@ pub fn read(entry: &Path) -> Result<Manifest> {
 }
 
 pub fn parse(text: &[u8]) -> Result<Manifest> {
-    #[derive(Deserialize)]
-    struct Header {
-        format: u32,
-    }
-    let header: Header = serde_json::from_slice(text).context("not a manifest")?;
-    ensure!(
-        header.format == 1,
-        "written by a newer leafwright (format {}, this one knows 1)\nhelp: use that one",
-        header.format
-    );
-    let manifest: Manifest = serde_json::from_slice(text).context("not a manifest")?;
+    let manifest: Manifest = versioned::parse(text, 1, "not a manifest")?;
     for (before, listed) in std::iter::once(None).chain(manifest.artefacts.iter().map(Some)).zip(&manifest.artefacts) {
         let plain = Path::new(&listed.path).components().all(|part| matches!(part, Component::Normal(_)));
         ensure!(plain && !listed.path.is_empty(), "`{}` leads out of the closure", listed.path);

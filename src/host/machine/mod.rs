@@ -15,6 +15,7 @@ pub mod real;
 pub mod boot_units;
 
 mod below;
+mod versioned;
 mod lines;
 mod originals;
 mod pool;

@@ -3,6 +3,7 @@
 //! A path is ours exactly if it is in here. Refuses: taking back what is damaged, and forgetting before something was put back.
 
 use super::below::{Owner, Spot};
+use super::versioned;
 use super::{Home, make_directory};
 use crate::compile::digest_of;
 use crate::host::disk;
@@ -148,16 +149,5 @@ impl Originals {
 }
 
 fn parse(text: &[u8]) -> Result<Index> {
-    #[derive(Deserialize)]
-    struct Header {
-        format: u32,
-    }
-    const DAMAGED: &str = "damaged; nothing was changed\nhelp: put back what it was; it is not guessed";
-    let header: Header = serde_json::from_slice(text).context(DAMAGED)?;
-    ensure!(
-        header.format <= FORMAT,
-        "written by a newer leafwright (format {}, this one knows {FORMAT})\nhelp: use that one",
-        header.format
-    );
-    serde_json::from_slice(text).context(DAMAGED)
+    versioned::parse(text, FORMAT, "damaged; nothing was changed\nhelp: put back what it was; it is not guessed")
 }

@@ -3,6 +3,7 @@
 //! Refuses: a register that it cannot read whole, one of a newer format, and transitions that make no sense. It never guesses.
 
 use super::lock::Lock;
+use super::versioned;
 use super::{Home, generations};
 use crate::host::disk;
 use anyhow::{Context, Result, ensure};
@@ -145,17 +146,7 @@ const DAMAGED: &str =
     "damaged; nothing was changed\nhelp: put back what it was (`generations/` says what there is); it is not guessed";
 
 fn parse(text: &str) -> Result<Register> {
-    #[derive(Deserialize)]
-    struct Header {
-        format: u32,
-    }
-    let header: Header = serde_json::from_str(text).context(DAMAGED)?;
-    ensure!(
-        header.format <= FORMAT,
-        "written by a newer leafwright (format {}, this one knows {FORMAT})\nhelp: use that one",
-        header.format
-    );
-    let register: Register = serde_json::from_str(text).context(DAMAGED)?;
+    let register: Register = versioned::parse(text.as_bytes(), FORMAT, DAMAGED)?;
     register.check().context(DAMAGED)?;
     Ok(register)
 }

@@ -10,10 +10,11 @@ pub use event::{Attempt, Change, Data, Event, FORMAT, Kind, Steps};
 
 use super::Home;
 use super::lock::Lock;
+use super::versioned;
 use crate::host::disk;
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -53,19 +54,10 @@ fn whole(bytes: &[u8]) -> &[u8] {
     &bytes[..end]
 }
 
+const DAMAGED: &str = "damaged\nhelp: move the file away; a new one is begun, and what was published stays";
+
 fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
-    #[derive(Deserialize)]
-    struct Header {
-        format: u32,
-    }
-    const DAMAGED: &str = "damaged\nhelp: move the file away; a new one is begun, and what was published stays";
-    let header: Header = serde_json::from_slice(text).context(DAMAGED)?;
-    ensure!(
-        header.format <= FORMAT,
-        "written by a newer leafwright (format {}, this one knows {FORMAT})\nhelp: use that one",
-        header.format
-    );
-    serde_json::from_slice(text).context(DAMAGED)
+    versioned::parse(text, FORMAT, DAMAGED)
 }
 
 /// Writes the event behind all others, synced. What a power cut left of a last line goes first. An event that is there
