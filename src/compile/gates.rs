@@ -8,6 +8,7 @@ use super::link::Linked;
 use super::streams;
 use crate::declare::MessageKind;
 use crate::diag::{Code, Diagnostic, Report};
+use crate::resolve::val::path_key;
 use crate::resolve::{Gate, Machine, Message, Part};
 use serde::{Deserialize, Serialize};
 
@@ -36,14 +37,15 @@ pub fn of_machine(linked: &Linked<'_>, machine: &Machine, report: &mut Report) -
     let mut gates = vec![];
     let mut origins = vec![];
     for (name, gate) in &machine.options.gates {
-        let origin = machine.origins.of(&format!("gates.{name}")).unwrap_or(machine.origin);
+        let origin = machine.origins.of(&format!("gates.{}", path_key(name))).unwrap_or(machine.origin);
         match proof(linked, machine, gate) {
             Ok(proof) => {
                 gates.push(DeclaredGate { name: name.clone(), proof });
                 origins.push(origin);
             }
             Err((fault, help)) => {
-                report.push(Diagnostic::error(Code(706), origin, format!("the gate `{name}` {fault}")).help(help));
+                let fault = format!("the gate `{}` of {} {fault}", name.escape_debug(), machine.name);
+                report.push(Diagnostic::error(Code(706), origin, fault).help(help));
             }
         }
     }
@@ -61,7 +63,9 @@ fn proof(linked: &Linked<'_>, machine: &Machine, gate: &Gate) -> Result<Proof, F
         (Some(exec), None, None) if exec.first().is_some_and(|program| program.starts_with('/')) => {
             Ok(Proof::Program { exec: exec.clone() })
         }
-        (Some(_), None, None) => fault("names no program", "the first of `exec` is the absolute path of a program"),
+        (Some(_), None, None) => {
+            fault("names no program by an absolute path", "the first of `exec` begins with `/`: nothing is looked for")
+        }
         (None, Some(_), None) | (None, None, Some(_)) if !own => fault(
             "asks over messages, which a member of the cluster cannot",
             "a member has no user of its own; use `exec` there",
@@ -82,9 +86,10 @@ fn proof(linked: &Linked<'_>, machine: &Machine, gate: &Gate) -> Result<Proof, F
                 )),
             }
         }
+        (None, None, None) => fault("proves nothing", "give it one of `exec`, `query` and `current`"),
         _ => fault(
-            "needs one of `exec`, `query` and `current`",
-            "one gate proves one thing; a second one has its own name",
+            "has more than one of `exec`, `query` and `current`, all layers together",
+            "give the second one a name of its own; `leafwright explain` shows where each is from",
         ),
     }
 }

@@ -100,9 +100,11 @@ impl ApiError {
     fn passes(&self) -> bool {
         match self {
             ApiError::Unreachable { .. } | ApiError::Late { .. } => true,
-            ApiError::Refused { code, err_code, .. } => {
+            ApiError::Refused { code, err_code, description, .. } => {
                 let passing = [codes::CLUSTER_NOT_AVAILABLE, codes::STREAM_OFFLINE, codes::STREAM_MOVE_IN_PROGRESS];
-                *code == 503 || passing.contains(err_code)
+                // A leader that was just elected has not heard of every member yet. No room, or no such tag, stays.
+                let unheard = *err_code == codes::CLUSTER_NO_PEERS && description.contains("peer offline");
+                *code == 503 || passing.contains(err_code) || unheard
             }
             ApiError::Broken { .. } | ApiError::Differs { .. } => false,
         }

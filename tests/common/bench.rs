@@ -13,7 +13,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-pub const DEADLINE: Duration = Duration::from_secs(20);
+/// A source that lost its origin is tried again after growing pauses, of half a minute and more.
+pub const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Closures that are always in place: here it is about JetStream.
 pub struct InPlace;
