@@ -5,7 +5,7 @@ use crate::host::nats_server;
 use crate::host::remote::Place;
 use crate::machine::bootstrap::{Bootstrap, bootstrap};
 use anyhow::{Context as _, Result, bail};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Bring a bare machine with systemd to what is declared: programs, keys made there, public halves signed here, apply
@@ -53,29 +53,27 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
         Some(named) => named.clone(),
         None => nats_server::find(root)?,
     };
-    let sockets = std::env::temp_dir().join(format!("leafwright-ssh-{}", std::process::id()));
+    // A name of its own each time: one that was killed leaves its directory behind. It goes when `sockets` is dropped.
+    let mine = std::fs::Permissions::from_mode(0o700);
+    let sockets = tempfile::Builder::new().prefix("leafwright-ssh-").permissions(mine).tempdir();
+    let sockets = sockets.context("cannot make a directory for ssh")?;
     let place = match &args.ssh {
         None => Place::Here,
         Some(target) if target.starts_with('-') => {
             return Err(WrongUsage(format!("`{target}` is not USER@HOST")).into());
         }
-        Some(target) => {
-            std::fs::DirBuilder::new().mode(0o700).create(&sockets).context("cannot make a directory for ssh")?;
-            Place::Ssh {
-                target: target.clone(),
-                port: args.port,
-                identity: args.ssh_identity.clone(),
-                known_hosts: args.known_hosts.clone(),
-                sockets: sockets.clone(),
-            }
-        }
+        Some(target) => Place::Ssh {
+            target: target.clone(),
+            port: args.port,
+            identity: args.ssh_identity.clone(),
+            known_hosts: args.known_hosts.clone(),
+            sockets: sockets.path().to_owned(),
+        },
     };
     let order = Bootstrap { root, machine: &args.machine, place, nats_server, programs: args.program.clone() };
     let mut enrol = |request: &str| match keys::enrol_text(root, args.store.as_deref(), request)? {
         Exit::Done => Ok(()),
         _ => bail!("the machine's keys were not signed"),
     };
-    let done = bootstrap(&order, &mut enrol, &mut |line| talk::say(line));
-    let _left = std::fs::remove_dir_all(&sockets);
-    done.map(|()| Exit::Done)
+    bootstrap(&order, &mut enrol, &mut |line| talk::say(line)).map(|()| Exit::Done)
 }

@@ -71,6 +71,19 @@ pub async fn publish_member(prepared: &DomainPrepared, servers: &[String], home:
     history::publish_member(home, Arc::new(endpoint)).await
 }
 
+/// Why one does not get in: nobody answers, or these keys are not this cluster's.
+fn not_in(servers: &str, error: &anyhow::Error) -> anyhow::Error {
+    if format!("{error:#}").contains("authorization violation") {
+        return anyhow::anyhow!(
+            "the cluster at {servers} does not know these keys\nhelp: --keys names the key store of the domain that the cluster runs"
+        );
+    }
+    let cause = error.root_cause();
+    anyhow::anyhow!(
+        "the cluster does not answer at {servers}: {cause}\nhelp: members listen for clients on their own loopback; run this on a member, or forward a port: ssh -L 4222:127.0.0.1:4222 MEMBER"
+    )
+}
+
 /// Observes the cluster at `servers`, plans, and carries the plan out if `agree` says so.
 pub async fn apply_domain(
     prepared: &DomainPrepared,
@@ -82,12 +95,7 @@ pub async fn apply_domain(
     let DomainPrepared { sources, desired, .. } = prepared;
     anyhow::ensure!(desired.cluster.is_some(), "this domain has no cluster, so nothing belongs to it alone");
     let opened = JetStream::open(Arc::new(prepared.endpoint(servers)?), None, ANSWER).await;
-    let jetstream = opened.with_context(|| {
-        format!(
-            "the cluster does not answer at {}\nhelp: members listen for clients on their own loopback; run this on a member, or forward a port: ssh -L 4222:127.0.0.1:4222 MEMBER",
-            servers.join(", ")
-        )
-    })?;
+    let jetstream = opened.map_err(|error| not_in(&servers.join(", "), &error))?;
     let mut journal = Journal::open(journal)?;
     let jetstreams = BTreeMap::from([(Scope::Cluster, jetstream)]);
     let closures = NoClosures(desired);

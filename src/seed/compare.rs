@@ -37,7 +37,16 @@ pub(super) async fn prefix(
 ) -> Result<u64, SeedError> {
     let told = |failure| SeedError::from_failure(place.stream, 0, failure);
     let info = stored::info(place).await.map_err(told)?;
-    let stored = fit(place.stream, &info, seed.events.events.len() as u64)?;
+    let declared = seed.events.events.len() as u64;
+    let stored = match fit(place.stream, &info, declared) {
+        // A line that was taken out of the middle is told, and not that the end is missing.
+        Err(longer @ SeedError::Longer { .. }) => {
+            let difference = first_difference(place, seed, declared).await.map_err(told)?;
+            let differs = |difference| SeedError::Differs { stream: place.stream.to_owned(), difference };
+            return Err(difference.map_or(longer, differs));
+        }
+        fit => fit?,
+    };
     if stored == 0 {
         return Ok(0);
     }

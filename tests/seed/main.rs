@@ -75,6 +75,20 @@ async fn a_set_that_changed_is_refused_at_the_first_line_that_differs() {
 }
 
 #[tokio::test]
+async fn a_line_that_was_taken_out_is_told_apart_from_a_missing_end() {
+    let servers = servers(1);
+    let jetstream = servers.jetstream().await;
+    create(&jetstream, seed_stream("SEED", 1)).await;
+    load(&jetstream, &of(20)).await.unwrap();
+    let mut events = synthetic::events(20);
+    events.remove(2);
+    let without = load(&jetstream, &synthetic::seed("SEED", events)).await.unwrap_err();
+    let SeedError::Differs { difference, .. } = without else { panic!("{without}") };
+    assert_eq!(difference.number, 3);
+    assert!(matches!(load(&jetstream, &of(19)).await.unwrap_err(), SeedError::Longer { stored: 20, .. }));
+}
+
+#[tokio::test]
 async fn what_someone_else_wrote_there_is_found() {
     let servers = servers(1);
     let jetstream = servers.jetstream().await;
