@@ -40,15 +40,19 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+fn copy_domain(from: &Path, to: &Path) {
+    for part in ["machines", "modules", "hardware", "people", "events", "contracts", "identity"] {
+        copy(&from.join(part), &to.join(part));
+    }
+    fs::copy(from.join("domain.toml"), to.join("domain.toml")).unwrap();
+}
+
 #[test]
 fn the_committed_domain_builds_to_the_same_bytes_anywhere_and_holds_no_secret() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let directory = tempfile::tempdir().unwrap();
     let elsewhere = directory.path().join("else where");
-    for part in ["machines", "modules", "hardware", "people", "events", "contracts", "identity"] {
-        copy(&root.join(part), &elsewhere.join(part));
-    }
-    fs::copy(root.join("domain.toml"), elsewhere.join("domain.toml")).unwrap();
+    copy_domain(root, &elsewhere);
     let [one, two] = ["one", "two"].map(|name| directory.path().join(name));
     build(root, &one, &[("RAYON_NUM_THREADS", "1")]);
     build(
@@ -88,4 +92,24 @@ fn check_says_what_is_missing_extra_and_different() {
     let said = String::from_utf8(output.stdout).unwrap().replace(&format!("{}/", out.display()), "");
     assert_eq!(said, "missing    credentials.json\ndifferent  manifest.json\nextra      notes\n");
     assert_eq!(output.status.code(), Some(3));
+}
+
+/// `check` compiles nothing, so nobody else would ever show it.
+#[test]
+fn a_warning_that_only_compiling_finds_is_shown() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = tempfile::tempdir().unwrap();
+    copy_domain(root, directory.path());
+    fs::remove_file(directory.path().join("machines/thermo.toml")).unwrap();
+    let leafwright = |verb: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
+        let output = command.args(verb).arg("--domain").arg(directory.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(leafwright(&["check"]), (Some(0), "the domain is sound\n".to_owned()));
+    let (code, said) = leafwright(&["build", "desk"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("warning[LW0611]: identity is behind the declarations"), "{said}");
+    assert!(said.contains("is not declared any more"), "{said}");
+    assert!(!said.contains("see `leafwright check`"), "{said}");
 }

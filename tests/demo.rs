@@ -7,6 +7,7 @@
 #[expect(dead_code, reason = "one at a time is enough here")]
 mod ports;
 
+use futures_util::StreamExt as _;
 use nkeys::KeyPair;
 use ports::free_port;
 use serde_json::{Value, json};
@@ -284,6 +285,33 @@ async fn the_round_trip_crosses_machines_by_way_of_the_hub() {
     assert_eq!(web.add("paint the gate"), "HTTP/1.1 303 See Other");
     assert_eq!(web.add("paint the gate"), "HTTP/1.1 422 Unprocessable Content");
     eventually("a measurement made its way", || web.http("GET / HTTP/1.1\r\n\r\n").filter(|page| page.contains("°C")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_no_message_can_carry_is_refused_and_nobody_dies_of_it() {
+    let meadow = Meadow::new("office", "$JS.API", None);
+    let _server = meadow.serve();
+    let client = meadow.client().await;
+    stream(&client, "EVT", &["evt.meadow.>"], json!([])).await;
+    stream(&client, "CMD", &["cmd.meadow.>"], json!([])).await;
+    consumers(&client).await;
+    let title = "x".repeat(180);
+    let line = |id: usize| format!("{}\n", json!({ "id": id.to_string(), "title": format!("{title}{id}") }));
+    fs::write(meadow.path("state/todos.jsonl"), (0..6_000).map(line).collect::<String>()).expect("a journal");
+    let (_todos, _web) = (meadow.start("todos"), meadow.start("web"));
+    let mut commands = client.subscribe("evt.meadow.todos.added").await.expect("it may listen");
+
+    let reply = eventually("the query is refused in words", || {
+        meadow.http("GET /todos HTTP/1.1\r\n\r\n").filter(|_| {
+            let log = fs::read_to_string(meadow.path("web.log")).unwrap_or_default();
+            log.contains("todos.list was not answered: the answer has") && log.contains("a message at most 1048576")
+        })
+    });
+    assert!(reply.starts_with("HTTP/1.1 503"), "{reply}");
+    // A command is still carried out.
+    meadow.add("mend the fence");
+    let added = tokio::time::timeout(DEADLINE, commands.next()).await.expect("the service lives").expect("an event");
+    assert!(String::from_utf8_lossy(&added.payload).contains("mend the fence"));
 }
 
 #[test]

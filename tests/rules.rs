@@ -16,8 +16,9 @@ fn home() -> PathBuf {
 }
 
 /// Cases of what is judged beside the table: contracts, events, secrets.
-const BESIDE: [(u16, &str); 19] = [
+const BESIDE: [(u16, &str); 20] = [
     (413, "event-sets"),
+    (414, "repeated-events"),
     (501, "subject-grammar"),
     (502, "message-defined-twice"),
     (503, "message-not-defined"),

@@ -3,7 +3,7 @@
 //! Refuses: panicking on a closed pipe, and colour where nobody asked for it.
 
 use super::Exit;
-use crate::diag::{Report, Severity, Sources, Style, render};
+use crate::diag::{Diagnostic, Report, Severity, Sources, Style, render};
 use std::io::{IsTerminal as _, Write as _};
 
 /// Colour on a terminal, unless `NO_COLOR` says otherwise.
@@ -30,12 +30,14 @@ pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// Prints the errors, and how many warnings there are: `check` shows those. The exit code that follows.
+/// Prints the errors and what `check` never sees, and how many warnings `check` shows. The exit code that follows.
 pub fn judge(report: &Report, sources: &Sources) -> Exit {
-    let mut errors = report.clone();
-    errors.diagnostics.retain(|found| found.severity == Severity::Error);
-    show(&errors, sources);
-    let [errors, warnings] = counts(report);
+    let (mut shown, mut left) = (report.clone(), report.clone());
+    let of_check = |found: &Diagnostic| found.severity == Severity::Warning && found.code.is_of_check();
+    shown.diagnostics.retain(|found| !of_check(found));
+    left.diagnostics.retain(|found| found.severity == Severity::Error || of_check(found));
+    show(&shown, sources);
+    let [errors, warnings] = counts(&left);
     match (errors, warnings) {
         (None, None) => {}
         (Some(errors), None) => say(&format!("error: {errors}{}", waiting(report))),

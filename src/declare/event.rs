@@ -1,6 +1,7 @@
 //! `events/<set>.jsonl`: CloudEvents 1.0 (JSON event format), one object a line.
 
-use super::files::json_fault;
+use super::files::{JSON, json_fault};
+use super::syntax::byte_order_mark;
 use super::table::unnamed;
 use crate::diag::codes::Code;
 use crate::diag::{Diagnostic, Report, SourceId, Span, Spanned};
@@ -41,9 +42,11 @@ pub struct Event {
 
 impl EventSet {
     pub(super) fn read(source: SourceId, name: Option<EventSetName>, text: &str, report: &mut Report) -> Option<Self> {
+        let mark = byte_order_mark(JSON, source, text);
+        let mut at = if mark.is_some() { '\u{feff}'.len_utf8() } else { 0 };
+        report.diagnostics.extend(mark);
         let mut lines = vec![];
-        let mut at = 0;
-        for line in text.split_inclusive('\n') {
+        for line in text[at..].split_inclusive('\n') {
             let content = line.strip_suffix('\n').unwrap_or(line);
             let content = content.strip_suffix('\r').unwrap_or(content);
             lines.push(at..at + content.len());

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 const ENCODING: Code = Code(2);
-const JSON: Code = Code(6);
+pub(super) const JSON: Code = Code(6);
 const UNEXPECTED: Code = Code(10);
 const ABSENT: Code = Code(14);
 const NAME: Code = Code(20);

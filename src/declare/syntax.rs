@@ -49,16 +49,17 @@ pub(super) fn parse(id: SourceId, text: &str, report: &mut Report) -> (Table, So
     let root = builder.document();
     let Builder { errors, found, lost, .. } = builder;
     let soundness = if errors.is_empty() && !lost { Soundness::Sound } else { Soundness::Recovered };
-    if text.starts_with('\u{feff}') {
-        let span = Span::new(id, 0..3);
-        report.push(
-            Diagnostic::error(NEWER, span, "the file begins with a byte order mark")
-                .help("save it as UTF-8 without one"),
-        );
-    }
+    report.diagnostics.extend(byte_order_mark(NEWER, id, text));
     report_syntax(id, text, errors, report);
     report.absorb(found);
     (root.table(), soundness)
+}
+
+/// TOML 1.0 and JSON (RFC 8259, 8.1) have none.
+pub(super) fn byte_order_mark(code: Code, id: SourceId, text: &str) -> Option<Diagnostic> {
+    let mark = text.starts_with('\u{feff}');
+    let finding = || Diagnostic::error(code, Span::new(id, 0..3), "the file begins with a byte order mark");
+    mark.then(|| finding().help("save it as UTF-8 without one"))
 }
 
 /// The parser recurses even into what it will not take: where brackets are open beyond all measure, it does not begin.

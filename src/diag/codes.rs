@@ -42,6 +42,11 @@ pub fn explain(code: Code) -> Option<&'static str> {
 }
 
 impl Code {
+    /// Can `check` find it? It compiles nothing and asks for no keys, whose codes are LW0610 and up.
+    pub fn is_of_check(self) -> bool {
+        self.0 < 610
+    }
+
     /// Reads `LW0012`; also `lw12` and `12`.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("LW").or_else(|| text.strip_prefix("lw")).unwrap_or(text);

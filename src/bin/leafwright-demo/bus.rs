@@ -3,7 +3,7 @@
 //! Refuses: managing streams and consumers, which are declared and made by Leafwright; a service only uses them.
 
 use anyhow::{Context, Result, anyhow, bail};
-use async_nats::{Client, ConnectOptions, HeaderMap, Message};
+use async_nats::{Client, ConnectOptions, HeaderMap, Message, Subject};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Serialize;
@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 /// A pull request asks for this many messages, and waits this long for them.
 const BATCH: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(5);
+const SERVICE_ERROR: &str = "Nats-Service-Error";
 /// After a failure that another try may mend.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
@@ -105,6 +106,29 @@ pub async fn store(bus: &Bus, kind: &str, id: &str, data: &impl Serialize) -> Re
     match answer.get("error") {
         Some(error) => bail!("the stream refused {kind}: {error}"),
         None => Ok(()),
+    }
+}
+
+/// Answers a query. What no message can carry (`max_payload`) is refused, in the words of NATS services (ADR-32).
+pub async fn answer(bus: &Bus, reply: Subject, data: &impl Serialize) -> Result<()> {
+    let payload = Bytes::from(serde_json::to_vec(data)?);
+    let most = bus.client.max_payload();
+    if payload.len() <= most {
+        return Ok(bus.client.publish(reply, payload).await?);
+    }
+    let mut headers = HeaderMap::new();
+    let why = format!("the answer has {} bytes, and a message at most {most}", payload.len());
+    headers.insert(SERVICE_ERROR, &*why);
+    headers.insert("Nats-Service-Error-Code", "413");
+    Ok(bus.client.publish_with_headers(reply, headers, Bytes::new()).await?)
+}
+
+/// Asks a query: whoever answers it, on whichever machine.
+pub async fn ask(bus: &Bus, query: &str, data: &impl Serialize) -> Result<Bytes> {
+    let reply = bus.client.request(subject(query)?, serde_json::to_vec(data)?.into()).await?;
+    match reply.headers.as_ref().and_then(|headers| headers.get(SERVICE_ERROR)) {
+        Some(why) => bail!("{query} was not answered: {why}"),
+        None => Ok(reply.payload),
     }
 }
 

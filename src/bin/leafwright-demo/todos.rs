@@ -80,7 +80,7 @@ async fn answer(bus: &Bus, list: &Mutex<List>) -> Result<()> {
     while let Some(question) = questions.next().await {
         let Some(reply) = question.reply else { continue };
         let answer = serde_json::json!({ "todos": list.lock().await.todos });
-        bus.client.publish(reply, serde_json::to_vec(&answer)?.into()).await?;
+        bus::answer(bus, reply, &answer).await?;
     }
     Ok(())
 }

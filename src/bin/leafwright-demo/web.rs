@@ -6,6 +6,7 @@ use crate::bus::{self, Bus, Verdict};
 use crate::http::{self, Request, Response};
 use anyhow::{Context, Result};
 use async_nats::Message;
+use bytes::Bytes;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -88,12 +89,12 @@ async fn talk(stream: TcpStream, bus: &Bus, heard: &Mutex<Heard>) -> Result<()> 
 async fn respond(request: &Request, bus: &Bus, heard: &Mutex<Heard>) -> Result<Response> {
     match (request.method.as_str(), request.path.as_str()) {
         ("GET", "/") => {
-            let list: Todos = serde_json::from_slice(&ask(bus).await?.payload)?;
+            let list: Todos = serde_json::from_slice(&list(bus).await?)?;
             let celsius = lock(heard).celsius;
             Ok(Response { status: "200 OK", kind: "text/html", location: None, body: page(&list.todos, celsius) })
         }
         ("GET", "/todos") => {
-            let body = String::from_utf8(ask(bus).await?.payload.to_vec())?;
+            let body = String::from_utf8(list(bus).await?.to_vec())?;
             Ok(Response { status: "200 OK", kind: "application/json", location: None, body })
         }
         ("POST", "/todos") => match http::field(&request.body, "title") {
@@ -104,9 +105,8 @@ async fn respond(request: &Request, bus: &Bus, heard: &Mutex<Heard>) -> Result<R
     }
 }
 
-/// The query: whoever answers it, on whichever machine.
-async fn ask(bus: &Bus) -> Result<Message> {
-    Ok(bus.client.request(bus::subject("todos.list")?, "{}".into()).await?)
+async fn list(bus: &Bus) -> Result<Bytes> {
+    bus::ask(bus, "todos.list", &serde_json::json!({})).await
 }
 
 /// The command, stored on this machine before anything else, and what comes of it.

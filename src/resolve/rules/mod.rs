@@ -23,6 +23,7 @@ mod parts;
 mod placeholders;
 mod plain_links;
 mod ports;
+mod repeated_events;
 mod replicas;
 mod reported_hardware;
 mod reserved_names;
@@ -47,6 +48,7 @@ mod fixture;
 
 pub use event_sets::event_sets;
 pub use placeholders::placeholders;
+pub use repeated_events::repeated_events;
 pub use reported_hardware::reported_hardware;
 pub use secrets::{conceal, holds_secret, made_secret, secrets};
 
