@@ -30,6 +30,9 @@ pub struct Args {
     /// The known host keys [default: as ssh is configured]
     #[arg(long, value_name = "FILE", requires = "ssh")]
     known_hosts: Option<PathBuf>,
+    /// The leafwright to install there: one for another architecture, or one that needs no C library [default: this one]
+    #[arg(long, value_name = "FILE")]
+    leafwright: Option<PathBuf>,
     /// The nats-server to install there [default: the one that `up` takes]
     #[arg(long, value_name = "FILE")]
     nats_server: Option<PathBuf>,
@@ -70,7 +73,8 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
             sockets: sockets.path().to_owned(),
         },
     };
-    let order = Bootstrap { root, machine: &args.machine, place, nats_server, programs: args.program.clone() };
+    let (leafwright, programs) = (args.leafwright.clone(), args.program.clone());
+    let order = Bootstrap { root, machine: &args.machine, place, leafwright, nats_server, programs };
     let mut enrol = |request: &str| match keys::enrol_text(root, args.store.as_deref(), request)? {
         Exit::Done => Ok(()),
         _ => bail!("the machine's keys were not signed"),

@@ -3,7 +3,7 @@
 //! Refuses: services that are not marked for the foreground, and programs that it would have to guess.
 
 use super::state::State;
-use crate::compile::ServiceProcess;
+use crate::compile::{Desired, ServiceProcess};
 use crate::host::process::Spec;
 use crate::name::MachineName;
 use anyhow::{Context, Result};
@@ -38,6 +38,18 @@ pub fn spec(state: &State, machine: &MachineName, process: &ServiceProcess, seed
     })
 }
 
+/// Asked before anything is begun: is there a program for each service that starts here?
+pub fn all_there(desired: &Desired) -> Result<()> {
+    for server in desired.servers.values() {
+        for process in server.processes.iter().filter(|process| process.foreground) {
+            let program = process.exec.first().context("a service without a program passed the checks")?;
+            program_file(program)
+                .with_context(|| format!("the service {} on {} cannot start", process.service, server.machine))?;
+        }
+    }
+    Ok(())
+}
+
 /// The declared path, else a program of that name beside our own, else one on `PATH`.
 fn program_file(declared: &str) -> Result<PathBuf> {
     let declared = Path::new(declared);
@@ -54,8 +66,12 @@ fn program_file(declared: &str) -> Result<PathBuf> {
         .map(|place| place.join(name))
         .find(|program| program.is_file())
         .with_context(|| {
+            let way_out = match name == "leafwright-demo" {
+                true => "it is the example's: `cargo build` makes it beside leafwright",
+                false => "install it",
+            };
             format!(
-                "{} is not there, and no {} lies beside leafwright or on PATH\nhelp: install it, or set `foreground = false` on the service",
+                "{} is not there, and no {} lies beside leafwright or on PATH\nhelp: {way_out}; or set `foreground = false` on the service",
                 declared.display(),
                 name.to_string_lossy()
             )

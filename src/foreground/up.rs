@@ -41,6 +41,7 @@ pub trait Talk {
 pub async fn bring_up(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk + Sync)) -> Result<Running> {
     let desired = &prepared.compiled.desired;
     keep_streams(prepared)?;
+    services::all_there(desired)?;
     let mut journal = Journal::open(&prepared.state.journal())?;
     let files = reconcile(&files_of(desired), BTreeMap::new(), prepared, &mut journal, talk).await?;
     let mut family = Family::default();

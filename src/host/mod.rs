@@ -17,6 +17,8 @@ pub mod endpoint;
 #[cfg(feature = "world")]
 pub mod enrolment;
 #[cfg(feature = "world")]
+pub mod executable;
+#[cfg(feature = "world")]
 pub mod fake;
 pub mod hardware;
 #[cfg(feature = "world")]

@@ -69,7 +69,12 @@ fn candidates(root: &Path) -> Result<PathBuf> {
 /// Asks the program: `nats-server: v2.15.1`.
 pub fn version(program: &Path) -> Result<Version> {
     let text = words(program, PATIENCE)?;
-    parse(&text).with_context(|| format!("{} does not say its version: {:?}", program.display(), text.trim()))
+    said(&text).with_context(|| program.display().to_string())
+}
+
+/// The version in what a nats-server says to `--version`.
+pub fn said(text: &str) -> Result<Version> {
+    parse(text).with_context(|| format!("it does not say its version: {:?}", text.trim()))
 }
 
 /// What the program says to `--version` and ends. One that does neither in time is killed.

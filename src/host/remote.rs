@@ -103,8 +103,9 @@ impl Place {
         }
     }
 
-    /// Puts a file there, whole, unless the same one is there already. Says whether it had to.
-    pub fn put(&self, path: &str, bytes: &[u8], mode: &str) -> Result<Put> {
+    /// Puts a file there, whole, unless the same one is there already. Says whether it had to. Before it takes the place
+    /// of what is there, it is tried beside it: what does not work there changes nothing.
+    pub fn put(&self, path: &str, bytes: &[u8], mode: &str, works: Works<'_>) -> Result<Put> {
         let wanted = data_encoding::HEXLOWER.encode(&Sha256::digest(bytes));
         let there = self.run(&["sha256sum", path], b"", Voice::Quiet)?;
         if there.code == Some(0) && there.stdout.starts_with(&wanted) {
@@ -112,15 +113,26 @@ impl Place {
         }
         let beside = format!("{path}.leafwright-new");
         // `cat` gets a script because something must redirect; its words are ours alone.
-        let script = format!("cat > {0} && chmod {mode} {0} && mv -f {0} {1}", quoted(&beside), quoted(path));
-        self.must(&["sh", "-c", &script], bytes, Voice::Quiet).with_context(|| format!("cannot put {path}"))?;
-        let there = self.must(&["sha256sum", path], b"", Voice::Quiet)?;
-        if !there.starts_with(&wanted) {
-            bail!("{path} on {self} is not what was sent");
+        let script = format!("cat > {0} && chmod {mode} {0}", quoted(&beside));
+        let say = || format!("cannot put {path}");
+        self.must(&["sh", "-c", &script], bytes, Voice::Quiet).with_context(say)?;
+        let there = self.must(&["sha256sum", &beside], b"", Voice::Quiet)?;
+        let judged = match there.starts_with(&wanted) {
+            true => works(&beside),
+            false => Err(anyhow::anyhow!("{path} on {self} is not what was sent")),
+        };
+        if let Err(error) = judged {
+            // The reason is what counts.
+            let _left = self.run(&["rm", "-f", &beside], b"", Voice::Quiet);
+            return Err(error);
         }
+        self.must(&["mv", "-f", &beside, path], b"", Voice::Quiet).with_context(say)?;
         Ok(Put::Sent)
     }
 }
+
+/// Tries a file by its path there.
+pub type Works<'a> = &'a dyn Fn(&str) -> Result<()>;
 
 /// Whether a file was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,9 +182,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("it's here");
         let path = path.to_str().unwrap();
-        assert_eq!(Place::Here.put(path, b"one", "0755").unwrap(), Put::Sent);
-        assert_eq!(Place::Here.put(path, b"one", "0755").unwrap(), Put::WasThere);
-        assert_eq!(Place::Here.put(path, b"two", "0755").unwrap(), Put::Sent);
+        let put = |bytes| Place::Here.put(path, bytes, "0755", &|_| Ok(())).unwrap();
+        assert_eq!(put(b"one"), Put::Sent);
+        assert_eq!(put(b"one"), Put::WasThere);
+        assert_eq!(put(b"two"), Put::Sent);
+        let tried = |beside: &str| match std::fs::read(beside).unwrap().as_slice() {
+            b"three" => bail!("it does not work"),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(Place::Here.put(path, b"three", "0755", &tried).unwrap_err().to_string(), "it does not work");
         assert_eq!(std::fs::read(path).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 }

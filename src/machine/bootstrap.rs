@@ -3,6 +3,7 @@
 //!
 //! Refuses: carrying a private key in either direction. Every step looks first and does nothing where it is done.
 
+use crate::host::executable;
 use crate::host::nats_server::{self, MINIMUM};
 use crate::host::remote::{Place, Put, Voice, archive};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -20,6 +21,8 @@ pub struct Bootstrap<'a> {
     pub root: &'a Path,
     pub machine: &'a str,
     pub place: Place,
+    /// The leafwright to install, where it is not this one.
+    pub leafwright: Option<PathBuf>,
     /// The nats-server to install, and other files: from here to there.
     pub nats_server: PathBuf,
     pub programs: Vec<(PathBuf, String)>,
@@ -59,28 +62,67 @@ fn look(place: &Place) -> Result<String> {
     Ok(place.must(&["uname", "-m"], b"", Voice::Quiet)?.trim().to_owned())
 }
 
+/// A file to install there.
+struct Program<'a> {
+    from: &'a Path,
+    to: &'a str,
+    /// How to name another one.
+    option: &'a str,
+}
+
+/// All of them are looked at before one is sent.
 fn programs(order: &Bootstrap<'_>, arch: &str, tell: &mut dyn FnMut(&str)) -> Result<()> {
-    ensure!(
-        arch == std::env::consts::ARCH,
-        "{} is {arch}, and this leafwright is for {}\nhelp: run the one for {arch} there, with `bootstrap --here`",
-        order.place,
-        std::env::consts::ARCH
-    );
-    let version = nats_server::version(&order.nats_server)?;
-    if version < MINIMUM {
-        bail!("{} is nats-server {version}, and {MINIMUM} is the oldest that works", order.nats_server.display());
-    }
     let own = std::env::current_exe().context("cannot tell which program this is")?;
-    let all = [(own, LEAFWRIGHT.to_owned()), (order.nats_server.clone(), NATS_SERVER.to_owned())];
-    for (from, to) in all.iter().chain(&order.programs) {
-        let bytes = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let own = order.leafwright.as_deref().unwrap_or(&own);
+    let ours = [
+        Program { from: own, to: LEAFWRIGHT, option: "--leafwright FILE" },
+        Program { from: &order.nats_server, to: NATS_SERVER, option: "--nats-server FILE" },
+    ];
+    let others = order.programs.iter().map(|(from, to)| Program { from, to, option: "--program FILE=PATH" });
+    let all = ours.into_iter().chain(others).map(|program| Ok((read(&program, &order.place, arch)?, program)));
+    for (bytes, Program { from, to, .. }) in all.collect::<Result<Vec<_>>>()? {
         let parent = Path::new(to).parent().and_then(Path::to_str).unwrap_or("/");
         order.place.must(&["mkdir", "-p", parent], b"", Voice::Quiet)?;
-        match order.place.put(to, &bytes, "0755")? {
+        let works = |beside: &str| match to {
+            LEAFWRIGHT => starts(&order.place, beside, from),
+            NATS_SERVER => is_new_enough(&order.place, beside, from),
+            _ => Ok(()),
+        };
+        match order.place.put(to, &bytes, "0755", &works)? {
             Put::Sent => tell(&format!("        {to}: {} MiB sent", bytes.len() >> 20)),
             Put::WasThere => tell(&format!("        {to} is there")),
         }
     }
+    Ok(())
+}
+
+fn read(program: &Program<'_>, place: &Place, arch: &str) -> Result<Vec<u8>> {
+    let Program { from, option, .. } = program;
+    let bytes = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if let Some(found) = executable::architecture(&bytes).filter(|_| !executable::runs_on(&bytes, arch)) {
+        let from = from.display();
+        bail!("{from} is for {found}, and {place} is {arch}\nhelp: name one for {arch} with {option}");
+    }
+    Ok(bytes)
+}
+
+/// A program that was built for a newer C library ends at once, in the loader's words.
+fn starts(place: &Place, beside: &str, from: &Path) -> Result<()> {
+    let said = place.run(&[beside, "--version"], b"", Voice::Quiet)?;
+    let why = said.stderr.lines().next().unwrap_or("it says nothing").replace(beside, "leafwright");
+    ensure!(
+        said.code == Some(0) && said.stdout.starts_with("leafwright "),
+        "{} does not run on {place}: {why}\nhelp: build one that needs no library there (docs/apply.md, \"A bare machine\"), and name it with --leafwright FILE",
+        from.display(),
+    );
+    Ok(())
+}
+
+fn is_new_enough(place: &Place, beside: &str, from: &Path) -> Result<()> {
+    let from = from.display();
+    let text = place.must(&[beside, "--version"], b"", Voice::Quiet)?;
+    let version = nats_server::said(&text).with_context(|| from.to_string())?;
+    ensure!(version >= MINIMUM, "{from} is nats-server {version}, and {MINIMUM} is the oldest that works");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::apply::sound;
 use crate::lab::{DEADLINE, Lab, Machine, until};
 use crate::operator::Operator;
+use std::env::consts::ARCH;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
@@ -79,6 +80,8 @@ pub fn a_bare_machine_is_bootstrapped_over_ssh() {
     assert_eq!(output.status.code(), Some(4), "{}", output.stderr);
     assert!(output.stderr.contains("host key"), "{}", output.stderr);
 
+    wrong_programs_are_told_before_anything_is_there(&operator, &ssh, &office);
+
     // Killed while it sends, while keys are made, while it applies; each next one goes on. What was begun there goes on there.
     let words = ssh.bootstrap(&operator, &office, "known");
     for step in ["2 of 6", "4 of 6", "6 of 6"] {
@@ -96,6 +99,37 @@ pub fn a_bare_machine_is_bootstrapped_over_ssh() {
     let here = std::fs::read_to_string(store.join("machines/office/leaf.nk")).unwrap_or_default();
     assert!(!made_there.is_empty() && here != made_there, "the key was made on the machine");
     does_nothing(&operator, &ssh, &office);
+}
+
+/// One of another architecture, and one that does not run there.
+fn wrong_programs_are_told_before_anything_is_there(operator: &Operator, ssh: &Ssh, machine: &Machine) {
+    let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+    elf.resize(18, 0);
+    // EM_S390
+    elf.extend([22, 0]);
+    let (other, silent) = (ssh.file("other"), ssh.file("silent"));
+    std::fs::write(&other, elf).unwrap();
+    std::fs::write(&silent, "#!/bin/sh\necho 'libc.so.6: version GLIBC_9.9 not found' >&2\nexit 1\n").unwrap();
+    for (option, file, said) in [
+        (
+            "--leafwright",
+            &other,
+            &*format!("is for s390x, and root@10.77.0.21 is {ARCH}\nhelp: name one for {ARCH} with --leafwright FILE"),
+        ),
+        ("--nats-server", &other, &*format!("help: name one for {ARCH} with --nats-server FILE")),
+        ("--leafwright", &silent, "does not run on root@10.77.0.21: libc.so.6: version GLIBC_9.9 not found"),
+    ] {
+        let mut words = ssh.bootstrap(operator, machine, "known");
+        if let Some(at) = words.iter().position(|word| word == option) {
+            words.drain(at..at + 2);
+        }
+        words.extend([option.to_owned(), file.clone()]);
+        let output = operator.run_words(&words);
+        assert_eq!(output.status.code(), Some(4), "{}", output.stderr);
+        assert!(output.stderr.contains(said), "{}", output.stderr);
+    }
+    let there = machine.must(["ls", "-A", "/usr/local/bin"]);
+    assert_eq!(there.trim(), "", "nothing was put there");
 }
 
 /// A second bootstrap of a machine finds everything done, and says so.

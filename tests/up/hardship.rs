@@ -182,6 +182,27 @@ fn what_is_damaged_in_the_state_is_made_anew_or_has_a_way_out() {
     assert!(bench.comes_up().contains("nothing to do"));
 }
 
+/// As after a build of this one binary alone: no server is started that would be stopped again.
+#[test]
+fn a_service_whose_program_is_missing_is_told_before_anything_begins() {
+    let bench = Bench::new(8);
+    let alone = bench.directory.path().join("leafwright");
+    // By a process of its own: a fork of another test would hold the file open, and it could not be started.
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_leafwright")).arg(&alone).status().unwrap().success());
+    let server = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/bin/nats-server");
+    let mut command = Command::new(&alone);
+    command.args(["up", "--once", "--domain"]).arg(bench.root()).arg("--state").arg(bench.state());
+    let output = command.env("LEAFWRIGHT_NATS_SERVER", server).env("PATH", "/usr/bin:/bin").output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(
+        said.contains("the service thermometer on thermo cannot start: /usr/lib/leafwright/leafwright-demo"),
+        "{said}"
+    );
+    assert!(said.contains("help: it is the example's: `cargo build` makes it beside leafwright"), "{said}");
+    assert!(!said.contains("write closure") && !said.contains("starting nats-servers"), "{said}");
+}
+
 #[test]
 fn a_verification_that_is_stopped_is_no_success() {
     let bench = Bench::new(8);
