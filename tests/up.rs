@@ -355,6 +355,7 @@ fn the_transcript_of_the_readme_is_what_up_says() {
     let _ = child.kill();
     let _ = child.wait();
     let place = directory.path().canonicalize().unwrap().display().to_string();
+    let said = said.replace(env!("CARGO_BIN_EXE_leafwright"), "target/release/leafwright");
     let said: Vec<String> = said.lines().map(|line| shape(&line.replace(&place, "…"))).collect();
     let mut rest = said.iter();
     for line in transcript.lines().filter(|line| !line.trim().is_empty() && line.trim() != "…") {

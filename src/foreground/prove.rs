@@ -82,6 +82,7 @@ pub fn summarise(prepared: &Prepared, proof: &Proof, run: &Run) -> Result<Summar
         contexts: contexts::write(state, &domain.name, desired, store, identity)?,
         query: query(domain, desired),
         state: state.root().to_string_lossy().into_owned(),
+        program: super::summary::program(),
     })
 }
 

@@ -25,6 +25,15 @@ pub struct Summary {
     /// A query that can be tried at once; none where nobody here may ask one that is answered.
     pub query: Option<QueryRow>,
     pub state: String,
+    /// How whoever reads this calls Leafwright.
+    #[serde(skip)]
+    pub program: String,
+}
+
+/// By its path where it was started by one: whoever built it has it nowhere else yet.
+pub fn program() -> String {
+    let typed = std::env::args().next().filter(|typed| typed.contains('/'));
+    typed.unwrap_or_else(|| "leafwright".to_owned())
 }
 
 /// What becomes of the domain after the summary.
@@ -173,8 +182,8 @@ fn connect(out: &mut String, summary: &Summary) -> std::fmt::Result {
             let payload = payload.unwrap_or_default();
             writeln!(
                 out,
-                "  {:8} leafwright send {message}{payload} --context {state}/nats/context/{context}.json",
-                "connect"
+                "  {:8} {} send {message}{payload} --context {state}/nats/context/{context}.json",
+                "connect", summary.program
             )?;
         }
         let title = if summary.query.is_some() { "" } else { "connect" };
@@ -219,6 +228,7 @@ mod tests {
             contexts: vec![ContextRow { name: "meadow-desk-ada".into(), who: "ada on desk".into() }],
             query: Some(QueryRow { message: "todos.list".into(), payload: None, context: "meadow-shed-bob".into() }),
             state: "/s".into(),
+            program: "leafwright".into(),
         }
     }
 
