@@ -114,8 +114,7 @@ fn nats(machine: &Machine, triggers: &Triggers) -> Result<UnitFile, Unwritable> 
         ("ExecStartPre", format!("nats-server -t -c {CONFIG}")),
         ("ExecStart", format!("nats-server -c {CONFIG}")),
         ("ExecReload", "/bin/kill -HUP $MAINPID".to_owned()),
-        // Lame duck mode: clients are asked to go before the server does.
-        ("KillSignal", "SIGUSR2".to_owned()),
+        ("KillSignal", stop_signal(machine.part).to_owned()),
         ("TimeoutStopSec", "150".to_owned()),
         ("Restart", "always".to_owned()),
         ("RestartSec", "1".to_owned()),
@@ -146,6 +145,16 @@ fn nats(machine: &Machine, triggers: &Triggers) -> Result<UnitFile, Unwritable> 
         ]),
         options: vec!["leaf".to_owned()],
     })
+}
+
+/// A member goes in lame duck mode: it hands its leaders over, and whoever is connected goes to another member. The clients
+/// of a leaf have nowhere to go, and one that is connected would keep it down for 10 s and more: JetStream ends first
+/// (`lameDuckMode` in nats-server's server/server.go, `lame_duck_grace_period`).
+fn stop_signal(part: Part) -> &'static str {
+    match part {
+        Part::Member => "SIGUSR2",
+        Part::Leaf => "SIGTERM",
+    }
 }
 
 /// Services run on leaves: a member of the cluster has no users of its own for them.

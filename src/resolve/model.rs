@@ -56,7 +56,7 @@ pub struct Cluster {
     pub origin: Span,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// A member of the domain's cluster.
     Member,

@@ -6,6 +6,7 @@
 mod lab;
 mod apply;
 mod back;
+mod bench;
 mod changes;
 mod client;
 mod domain;
@@ -60,6 +61,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Hidden leftovers::passes,
     Hidden leftovers::fails,
     Hidden leftovers::waits,
+    Hidden bench::apply_takes_so_long,
 ];
 
 fn main() -> ExitCode {

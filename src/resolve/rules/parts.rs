@@ -31,7 +31,7 @@ fn judge(machine: &Machine, domain: &Domain, report: &mut Report) {
     let has = |module: &str| machine.modules.iter().any(|name| name.as_str() == module);
     let place = machine.origins.of("configuration").unwrap_or(machine.origin);
     let members = domain.cluster.as_ref().and_then(|cluster| cluster.origins.of("members"));
-    match (machine.part.clone(), has("cluster")) {
+    match (machine.part, has("cluster")) {
         (Part::Member, false) => {
             let says = format!("`{}` is a member of the cluster and lacks the module `cluster`", machine.name);
             let finding = Diagnostic::error(CODE, place, says).help("write `configuration = [\"cluster\"]`");
