@@ -12,6 +12,7 @@ use crate::name::{EventSetName, MachineName};
 use crate::plan::{self, Observed, ObservedObjects, ObservedServer, Scope, StoredSeed};
 use crate::seed::{self, Depth, SeedError};
 use anyhow::{Context, Result};
+use futures_util::future::{join, join_all};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -135,11 +136,15 @@ async fn look(jetstream: JetStream, scope: Scope, seeds: Vec<Seed>) -> Result<Se
     let failed = || format!("cannot observe {}", name(&scope));
     let server = jetstream.client().server_info();
     require_version(&server.server_name, &server.version)?;
-    let objects = jetstream.observe().await.with_context(failed)?;
+    // Asked for side by side; of a stream that is not there nothing is stored.
+    let counts = seeds.iter().map(|seed| seed::check(jetstream.client(), jetstream.prefix(), seed, Depth::Digest));
+    let (objects, counts) = join(jetstream.observe(), join_all(counts)).await;
+    let objects = objects.with_context(failed)?;
     let mut stored = Vec::new();
-    for seed in seeds.iter().filter(|seed| objects.streams.contains_key(seed.target.stream.as_str())) {
-        let count = seed::check(jetstream.client(), jetstream.prefix(), seed, Depth::Digest).await;
-        stored.push((seed.set.clone(), compared(count).with_context(failed)?));
+    for (seed, count) in seeds.iter().zip(counts) {
+        if objects.streams.contains_key(seed.target.stream.as_str()) {
+            stored.push((seed.set.clone(), compared(count).with_context(failed)?));
+        }
     }
     Ok(Seen { scope, objects, seeds: stored })
 }

@@ -145,8 +145,6 @@ pub fn main() -> ExitCode {
         talk::say(&format!("error: {error:#}"));
         return ExitCode::from(Exit::World as u8);
     }
-    // Where there is a pool already, the caller has chosen.
-    let _ = rayon::ThreadPoolBuilder::new().stack_size(STACK).build_global();
     match std::thread::Builder::new().name("leafwright".to_owned()).stack_size(STACK).spawn(verb) {
         Ok(running) => running.join().unwrap_or(ExitCode::from(Exit::World as u8)),
         Err(error) => {
@@ -165,6 +163,8 @@ fn verb() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 });
         }
     };
+    // Where there is a pool already, the caller has chosen.
+    let _ = rayon::ThreadPoolBuilder::new().stack_size(STACK).build_global();
     let exit = run(&cli).unwrap_or_else(|error| {
         talk::say(&format!("error: {error:#}"));
         if error.is::<WrongUsage>() { Exit::Usage } else { Exit::World }

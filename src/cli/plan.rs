@@ -47,9 +47,11 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
 
 async fn plan(args: &Args, root: &Path) -> Result<Plan, Fault> {
     let request = Request::of(root, &args.machines, args.state.as_deref())?;
-    if let Some(running) = foreground::visit(&request)? {
+    if let Some(visit) = foreground::visit(&request)? {
+        let opening = visit.connect()?;
+        let running = visit.prepare()?;
         talk::judge(&running.report, &running.sources);
-        let plan = foreground::look_at_running(&running).await?;
+        let plan = foreground::look_at_running(&running, opening).await?;
         // The process ends with the plan: nobody waits until the domain is taken apart.
         std::mem::forget(running);
         return Ok(plan);

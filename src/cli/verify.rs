@@ -40,10 +40,11 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
 
 async fn verify(args: &Args, root: &Path) -> Result<Proof, Fault> {
     let request = Request::of(root, &args.machines, args.state.as_deref())?;
-    let Some(prepared) = foreground::visit(&request)? else {
+    let Some(visit) = foreground::visit(&request)? else {
         let place = request.state_directory();
         return Err(anyhow!("nothing runs in {}\nhelp: start it with `leafwright up`", place.display()).into());
     };
+    let prepared = visit.prepare()?;
     talk::judge(&prepared.report, &prepared.sources);
     Ok(foreground::prove(&prepared, if args.full { Depth::Full } else { Depth::Digest }, &Heard::default()).await)
 }

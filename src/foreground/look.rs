@@ -3,6 +3,7 @@
 //! Refuses: applying anything. A machine that never ran has nothing, and everything on it is new.
 
 use super::closures::InState;
+use super::connect::Opening;
 use super::supervise::Family;
 use super::up::{Talk, keep_streams, start_servers};
 use super::{Prepared, connect};
@@ -10,8 +11,9 @@ use crate::apply::journal::{self, Journal};
 use crate::apply::live::Live;
 use crate::compile::{Compiled, Desired};
 use crate::host::world::World as _;
-use crate::plan::{self, Observed, Plan};
+use crate::plan::{self, Observed, Plan, Scope};
 use anyhow::Result;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The plan that `up` would carry out.
@@ -36,9 +38,13 @@ pub async fn look(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk + Sy
 }
 
 /// The plan against what runs now: nothing is started, nothing is stopped.
-pub async fn look_at_running(prepared: &Prepared) -> Result<Plan> {
+pub async fn look_at_running(prepared: &Prepared, opening: Opening) -> Result<Plan> {
     let Prepared { state, compiled, sources, store, identity, .. } = prepared;
-    let jetstreams = connect::all(compiled, store, identity).await?;
+    let wanted: BTreeSet<Scope> = plan::scopes(&compiled.desired).map(|(scope, _)| scope).collect();
+    let mut jetstreams = opening.those(|scope| wanted.contains(scope)).await?;
+    if jetstreams.len() < wanted.len() {
+        jetstreams = connect::all(compiled, store, identity).await?;
+    }
     let made = journal::made_in(&state.journal());
     let closures = InState { state, compiled, sources };
     let mut world = Live { desired: &compiled.desired, closures, jetstreams, made, progress: Box::new(|_, _| ()) };

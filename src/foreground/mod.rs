@@ -19,7 +19,7 @@ pub mod supervise;
 mod up;
 
 pub use look::{look, look_at_running};
-pub use prepare::{Prepared, prepare, visit};
+pub use prepare::{Prepared, Visit, prepare, visit};
 pub use prove::{Proof, Run, prove, summarise};
 pub use up::{Running, Talk, bring_up};
 

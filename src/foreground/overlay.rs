@@ -17,7 +17,7 @@ pub fn ports_wanted(domain: &Domain, machines: &[MachineName]) -> Vec<String> {
     let mut wanted = Vec::new();
     for machine in running(domain, machines) {
         let name = &machine.name;
-        wanted.extend([format!("{name}.listen"), format!("{name}.monitor")]);
+        wanted.extend([listen(name), format!("{name}.monitor")]);
         if machine.part == Part::Member {
             wanted.extend([format!("{name}.cluster"), format!("{name}.leafnodes")]);
         }
@@ -26,6 +26,11 @@ pub fn ports_wanted(domain: &Domain, machines: &[MachineName]) -> Vec<String> {
         }
     }
     wanted
+}
+
+/// The name of the port on which clients reach a machine's nats-server.
+pub fn listen(machine: &MachineName) -> String {
+    format!("{machine}.listen")
 }
 
 /// The text of the layer.

@@ -2,6 +2,7 @@
 //!
 //! Refuses: starting anything.
 
+use super::connect::Opening;
 use super::identity;
 use super::overlay;
 use super::state::{self, State};
@@ -15,6 +16,7 @@ use crate::load;
 use crate::name::MachineName;
 use crate::resolve::{self, Domain, Part};
 use anyhow::{Context as _, Result};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -55,9 +57,18 @@ pub fn prepare(request: &Request) -> Result<Prepared, Fault> {
     Ok(Prepared { sources, report, domain, machines, state, store, identity, compiled })
 }
 
-/// As `prepare`, for a domain that an `up` runs now: with its ports and its identity, and without changing anything.
-/// Only what was asked for is compiled. `None` where no `up` runs.
-pub fn visit(request: &Request) -> Result<Option<Prepared>, Fault> {
+/// A domain that an `up` runs now, with its ports and its identity, as far as it is known before it is resolved.
+pub struct Visit {
+    sources: Sources,
+    declared: Declared,
+    state: State,
+    store: KeyStore,
+    identity: PublicIdentity,
+    named: Vec<MachineName>,
+}
+
+/// As `prepare`, for a domain that an `up` runs now, and without changing anything. `None` where no `up` runs.
+pub fn visit(request: &Request) -> Result<Option<Visit>, Fault> {
     let texts = load::domain(&request.root)?;
     let mut sources = without_identity(&texts);
     let declared = judged(declare::all(&sources), &sources)?;
@@ -67,16 +78,46 @@ pub fn visit(request: &Request) -> Result<Option<Prepared>, Fault> {
     sources.add(overlay::SOURCE, layer);
     add_files(&mut sources, &state.root().join(identity::DIRECTORY), identity::DIRECTORY)?;
     let declared = judged(declare::all(&sources), &sources)?;
-    // Those that run are those that have ports.
-    let running = &declared.foreground;
-    let Checked { value, report } = resolve::domain_in_foreground(&declared);
-    let domain = judged(Checked { value, report: report.clone() }, &sources)?;
-    let machines = chosen(&domain, &request.machines)?.into_iter().filter(|name| running.contains_key(name));
-    let machines: Vec<MachineName> = machines.collect();
     let identity = public_identity(&declared, &sources)?.context("the state directory has no identity")?;
     let store = KeyStore::open(&state.keys())?;
-    let compiled = judged(compile::some(&domain, &machines, &identity), &sources)?;
-    Ok(Some(Prepared { sources, report, domain, machines, state, store, identity, compiled }))
+    Ok(Some(Visit { sources, declared, state, store, identity, named: request.machines.clone() }))
+}
+
+impl Visit {
+    /// Begins to connect to what will probably be asked, by the recorded ports: on this machine that takes as long as resolving.
+    /// What cannot be guessed is not, and is opened later.
+    pub fn connect(&self) -> Result<Opening> {
+        let Self { declared, state, store, identity, named, .. } = self;
+        let ports = state.recorded_ports();
+        let listen = |machine: &MachineName| ports.get(&overlay::listen(machine)).map(|port| state::loopback(*port));
+        let clusters = declared.domain.iter().flat_map(|domain| domain.clusters.values());
+        let members: BTreeSet<&MachineName> = clusters.flat_map(|cluster| &cluster.members).map(|m| &m.value).collect();
+        let running = || declared.foreground.keys();
+        let mut opening = Opening::default();
+        let of_cluster: Vec<_> = running().filter(|name| members.contains(name)).filter_map(listen).collect();
+        if !of_cluster.is_empty() {
+            opening.cluster(of_cluster.into_iter(), store, identity)?;
+        }
+        for machine in running().filter(|name| !members.contains(name)) {
+            if let Some(listen) = listen(machine).filter(|_| named.is_empty() || named.contains(machine)) {
+                opening.leaf(machine, listen, store)?;
+            }
+        }
+        Ok(opening)
+    }
+
+    /// Resolves the domain, and compiles only what was asked for.
+    pub fn prepare(self) -> Result<Prepared, Fault> {
+        let Self { sources, declared, state, store, identity, named } = self;
+        // Those that run are those that have ports.
+        let running = &declared.foreground;
+        let Checked { value, report } = resolve::domain_in_foreground(&declared);
+        let domain = judged(Checked { value, report: report.clone() }, &sources)?;
+        let machines = chosen(&domain, &named)?.into_iter().filter(|name| running.contains_key(name));
+        let machines: Vec<MachineName> = machines.collect();
+        let compiled = judged(compile::some(&domain, &machines, &identity), &sources)?;
+        Ok(Prepared { sources, report, domain, machines, state, store, identity, compiled })
+    }
 }
 
 /// The value, or the findings that stand in its way.

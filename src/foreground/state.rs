@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 /// Grows when the layout below changes; an older Leafwright refuses a newer directory.
 const FORMAT: u32 = 1;
 
+/// The ports of this state, by name.
+const PORTS: &str = "ports.json";
+
 /// The directory, held by this process until it is dropped.
 #[derive(Debug)]
 pub struct State {
@@ -148,16 +151,18 @@ impl State {
     /// The recorded ports, made for those of `wanted` that have none or whose port somebody else holds.
     /// A record that is damaged is none: other ports serve as well, and all that holds them is compiled anew.
     pub fn ports(&self, wanted: &[String]) -> Result<BTreeMap<String, u16>> {
-        let path = self.root.join("ports.json");
-        let recorded: BTreeMap<String, u16> = match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).unwrap_or_default(),
-            Err(_) => BTreeMap::new(),
-        };
+        let recorded = self.recorded_ports();
         let ports = assign(&recorded, wanted)?;
         if ports != recorded {
-            write(&path, serde_json::to_string_pretty(&ports)?.as_bytes(), 0o600)?;
+            write(&self.root.join(PORTS), serde_json::to_string_pretty(&ports)?.as_bytes(), 0o600)?;
         }
         Ok(ports)
+    }
+
+    /// By name, as they were given out last; none where the record is damaged.
+    pub fn recorded_ports(&self) -> BTreeMap<String, u16> {
+        let text = fs::read_to_string(self.root.join(PORTS)).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
     }
 }
 
