@@ -39,7 +39,7 @@ pub async fn look(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk + Sy
 pub async fn look_at_running(prepared: &Prepared) -> Result<Plan> {
     let Prepared { state, compiled, sources, store, identity, .. } = prepared;
     let jetstreams = connect::all(compiled, store, identity).await?;
-    let made = journal::made_in(&state.journal());
+    let made = journal::made_in(&state.journal())?;
     let closures = InState { state, compiled, sources };
     let mut world = Live { desired: &compiled.desired, closures, jetstreams, made, progress: Box::new(|_, _| ()) };
     Ok(plan::between(&compiled.desired, &world.observe().await?, sources))
