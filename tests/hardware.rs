@@ -3,8 +3,9 @@
 //!
 //! `UPDATE=1 cargo test --test hardware` rewrites the expectations: read the difference.
 
-use leafwright::declare::report::{FORMAT, Report};
+use leafwright::declare::report::Report;
 use leafwright::host::hardware::{Detected, Put, detect, put, text};
+use leafwright::name::FileFormat;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -209,7 +210,10 @@ fn what_cannot_be_read_is_said_and_the_rest_is_reported() {
 fn nothing_at_all_is_a_report_too() {
     let root = tempfile::tempdir().unwrap();
     let found = look(root.path());
-    assert_eq!(found.report, Report { format: FORMAT, arch: "x86_64".into(), ..Report::default() });
+    assert_eq!(
+        found.report,
+        Report { format: FileFormat::Hardware.version(), arch: "x86_64".into(), ..Report::default() }
+    );
     assert_eq!(found.unread.len(), 3, "{:?}", found.unread);
     assert!(detect(&root.path().join("absent"), "x86_64").is_err());
 }

@@ -412,8 +412,8 @@ fn a_manifest_that_cannot_be_read_whole_is_refused() {
     let good = r#"{"format": 1, "name": "a", "digest": "d", "artefacts": [{"kind": "unit", "path": "lib/systemd/system/a.service", "mode": "0644", "digest": "x", "effect": "restart", "origins": []}]}"#;
     assert!(Content::read(good, |_| Some("[Unit]\n".into())).is_ok());
     for (manifest, reason) in [
-        (good.replace("\"format\": 1", "\"format\": 2"), "has format 2"),
-        (good.replace("\"format\": 1,", ""), "says no format"),
+        (good.replace("\"format\": 1", "\"format\": 2"), "written by a newer leafwright (format 2"),
+        (good.replace("\"format\": 1,", ""), "missing field `format`"),
         (good.replace("\"unit\"", "\"spell\""), "spell"),
         (good.replace("0644", "rw"), "is not the mode"),
         ("{".into(), "cannot be read"),

@@ -2,6 +2,7 @@
 //!
 //! Refuses: being the truth about the world. It says what was done; what is there is observed.
 
+use crate::name::{FileFormat, Unread};
 use crate::plan::Plan;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -33,9 +34,6 @@ pub enum Entry {
     End,
 }
 
-/// The version of the journal's lines.
-const FORMAT: u32 = 1;
-
 /// An append-only file. A line that was torn by a crash is cut off when it is opened again.
 #[derive(Debug)]
 pub struct Journal {
@@ -44,14 +42,32 @@ pub struct Journal {
 }
 
 /// Ids of the steps that were ever done, for whoever looks while another one writes: nothing is changed, a torn line is passed over.
-pub fn made_in(path: &Path) -> BTreeSet<String> {
+pub fn made_in(path: &Path) -> Result<BTreeSet<String>> {
     let text = fs::read(path).unwrap_or_default();
-    let entries = text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-    entries.filter_map(|entry| if let Entry::Done { id } = entry { Some(id) } else { None }).collect()
+    let mut made = BTreeSet::new();
+    for line in text.split(|byte| *byte == b'\n') {
+        match parse(line) {
+            Ok(Entry::Done { id }) => drop(made.insert(id)),
+            Err(newer @ Unread::Newer { .. }) => return Err(newer).with_context(|| path.display().to_string()),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(made)
 }
 
-/// Somebody wrote into it. Without that line it says what it said before.
-fn foreign(path: &Path, number: usize, line: &[u8], error: &serde_json::Error) -> anyhow::Error {
+/// The first line of a run says the version of those that follow it.
+fn parse(line: &[u8]) -> Result<Entry, Unread> {
+    match FileFormat::Journal.version_in(line) {
+        Err(newer @ Unread::Newer { .. }) => Err(newer),
+        Ok(_) | Err(_) => serde_json::from_slice(line).map_err(Unread::Damaged),
+    }
+}
+
+/// A newer Leafwright wrote it; or somebody wrote into it, and without that line it says what it said before.
+fn foreign(path: &Path, number: usize, line: &[u8], error: Unread) -> anyhow::Error {
+    if let Unread::Newer { .. } = error {
+        return anyhow::Error::new(error).context(path.display().to_string());
+    }
     let text: String = String::from_utf8_lossy(line).chars().take(60).collect();
     anyhow::anyhow!(
         "{}:{number} is no line of a journal: {text:?} ({error})\n\
@@ -71,14 +87,14 @@ impl Journal {
         let mut text = Vec::new();
         file.read_to_end(&mut text).with_context(say)?;
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let lines = text[..whole].split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
+        let entries = lines
+            .map(|(at, line)| parse(line).map_err(|error| foreign(path, at + 1, line, error)))
+            .collect::<Result<_, _>>()?;
         if whole < text.len() {
             file.set_len(whole as u64).with_context(say)?;
             file.seek(SeekFrom::End(0)).with_context(say)?;
         }
-        let lines = text[..whole].split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
-        let entries = lines
-            .map(|(at, line)| serde_json::from_slice(line).map_err(|error| foreign(path, at + 1, line, &error)))
-            .collect::<Result<_, _>>()?;
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             File::open(parent).and_then(|parent| parent.sync_all()).with_context(say)?;
         }
@@ -104,7 +120,7 @@ impl Journal {
 
     pub fn begin(&mut self, plan: &Plan) -> Result<()> {
         self.write(Entry::Begin {
-            format: FORMAT,
+            format: FileFormat::Journal.version(),
             plan: plan.digest(),
             parent: plan.parent.clone(),
             steps: plan.steps.len(),

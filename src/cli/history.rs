@@ -86,7 +86,8 @@ fn below(event: &Event) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::machine::history::{Data, FORMAT, Steps};
+    use crate::host::machine::history::{Data, Steps};
+    use crate::name::FileFormat;
 
     fn event(kind: Kind, from: Option<u64>, to: Option<u64>) -> Event {
         let data = Data {
@@ -98,7 +99,13 @@ mod tests {
             steps: Steps::of(["a".to_owned(), "b".to_owned()]),
             reason: None,
         };
-        Event { format: FORMAT, id: "x".into(), kind, time: "2026-11-26T07:36:34.120Z".into(), data }
+        Event {
+            format: FileFormat::History.version(),
+            id: "x".into(),
+            kind,
+            time: "2026-11-26T07:36:34.120Z".into(),
+            data,
+        }
     }
 
     fn because(mut event: Event, reason: &str) -> Event {

@@ -5,6 +5,7 @@
 use super::artefact::{Artefact, ArtefactKind, Closure, Effect};
 use super::canonical::{self, Dialect};
 use crate::diag::{Code, Diagnostic, Report, Sources, Span};
+use crate::name::FileFormat;
 use data_encoding::HEXLOWER;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -129,7 +130,7 @@ pub fn manifest(closure: &Closure, sources: &Sources) -> String {
         })
     });
     let value = json!({
-        "format": 1,
+        "format": FileFormat::Manifest.version(),
         "name": closure.name,
         "digest": closure.digest,
         "artefacts": artefacts.collect::<Vec<_>>(),

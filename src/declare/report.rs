@@ -8,16 +8,13 @@ use super::hardware::{DETECTED, Hardware, HardwareName, Requires};
 use super::module::Body;
 use crate::diag::codes::Code;
 use crate::diag::{Diagnostic, Report as Findings, SourceId, Span, Spanned};
-use crate::name::{ByteSize, Fault, MachineName};
+use crate::name::{ByteSize, Fault, FileFormat, MachineName};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 const REPORT: Code = Code(40);
-
-/// The format that is written, and the latest that is read.
-pub const FORMAT: u32 = 1;
 
 /// What a machine was found to be. Public: serial numbers and addresses are not in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,10 +233,11 @@ fn wrong_format(
     source: SourceId,
 ) -> Option<Diagnostic> {
     let span = places.get("format").copied().unwrap_or(Span::new(source, 0..0));
+    let known = FileFormat::Hardware.version();
     match parts.get("format").map(|format| format.get().parse::<u32>()) {
-        Some(Ok(FORMAT)) => None,
-        Some(Ok(newer)) if newer > FORMAT => {
-            let says = format!("the report has format {newer}, and this leafwright reads {FORMAT}");
+        Some(Ok(older)) if (1..=known).contains(&older) => None,
+        Some(Ok(newer)) if newer > known => {
+            let says = format!("the report has format {newer}, and this leafwright reads {known}");
             Some(Diagnostic::error(REPORT, span, says).help("use the leafwright that wrote it, or a later one"))
         }
         _ => Some(Diagnostic::error(REPORT, span, "the report names no format").help(AGAIN)),

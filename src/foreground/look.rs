@@ -45,7 +45,7 @@ pub async fn look_at_running(prepared: &Prepared, opening: Opening) -> Result<Pl
     if jetstreams.len() < wanted.len() {
         jetstreams = connect::all(compiled, store, identity).await?;
     }
-    let made = journal::made_in(&state.journal());
+    let made = journal::made_in(&state.journal())?;
     let closures = InState { state, compiled, sources };
     let mut world = Live { desired: &compiled.desired, closures, jetstreams, made, progress: Box::new(|_, _| ()) };
     Ok(plan::between(&compiled.desired, &world.observe().await?, sources))

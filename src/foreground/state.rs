@@ -4,6 +4,7 @@
 
 pub use crate::host::disk::write;
 use crate::host::machine::lock::{self, Busy, Lock};
+use crate::name::{FileFormat, Unread};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -12,9 +13,6 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-
-/// Grows when the layout below changes; an older Leafwright refuses a newer directory.
-const FORMAT: u32 = 1;
 
 /// The ports of this state, by name.
 const PORTS: &str = "ports.json";
@@ -45,7 +43,7 @@ impl State {
         let lock = lock(&root)?;
         let state = Self { root, _lock: Some(lock) };
         if !state.check_header(domain)? {
-            let header = Header { format: FORMAT, domain: domain.to_owned() };
+            let header = Header { format: FileFormat::Foreground.version(), domain: domain.to_owned() };
             write(&state.header(), serde_json::to_string_pretty(&header)?.as_bytes(), 0o600)?;
         }
         Ok(state)
@@ -74,21 +72,15 @@ impl State {
             Err(gone) if gone.kind() == ErrorKind::NotFound => return Ok(false),
             other => other.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        let header: Header = serde_json::from_slice(&bytes).map_err(|error| {
-            anyhow!(
-                "{} is damaged: {error}\nhelp: if {} is the state of {domain}, `rm {}` and start again: it is made anew and all else stays",
+        let header: Header = FileFormat::Foreground.parse(&bytes).map_err(|unread| match unread {
+            Unread::Newer { .. } => anyhow!("{} was {unread}", self.root.display()),
+            Unread::Never | Unread::Damaged(_) => anyhow!(
+                "{} is damaged: {unread}\nhelp: if {} is the state of {domain}, `rm {}` and start again: it is made anew and all else stays",
                 path.display(),
                 self.root.display(),
                 path.display()
-            )
+            ),
         })?;
-        if header.format > FORMAT {
-            bail!(
-                "{} was written by a newer leafwright (format {}, this one knows {FORMAT})\nhelp: use that one, or another --state DIR",
-                self.root.display(),
-                header.format
-            );
-        }
         if header.domain != domain {
             bail!(
                 "{} belongs to the domain {}, not {domain}\nhelp: name another one with --state DIR",

@@ -5,14 +5,11 @@
 use super::jwt::Signer;
 use super::public::{PublicIdentity, UserId};
 use super::signing::Wanted;
-use crate::name::{DomainName, MachineName, NKeyPublic};
+use crate::name::{DomainName, FileFormat, MachineName, NKeyPublic, Unread};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The only one there is. A newer one is refused by name.
-const FORMAT: u32 = 1;
 
 /// What a machine asks to be signed. Everything in it is public.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +91,7 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Fault::Form { line, column } => write!(f, "it is not an enrolment request (line {line}, column {column})"),
-            Fault::Format { found } => write!(f, "its format is {found}, and this leafwright knows {FORMAT}"),
+            Fault::Format { found } => Unread::Newer { format: FileFormat::Enrolment, found: *found }.fmt(f),
             Fault::Empty => f.write_str("there is no key in it"),
             Fault::User { text } => write!(f, "`{}` is no user that a domain can have", text.escape_debug()),
             Fault::Kind { user } => write!(f, "the key of `{user}` is not a user's"),
@@ -152,7 +149,7 @@ impl Request {
         let digest = self.digest();
         let signed = signers.iter().map(|(user, key)| (user.to_string(), BASE64URL_NOPAD.encode(&key.sign(&digest))));
         let written = Written {
-            format: FORMAT,
+            format: FileFormat::Enrolment.version(),
             domain: self.domain.clone(),
             machine: self.machine.clone(),
             users: self.users.iter().map(|(user, key)| (user.to_string(), key.clone())).collect(),
@@ -165,16 +162,11 @@ impl Request {
     /// Form, and every signature.
     pub fn read(text: &str) -> Result<Request, Fault> {
         let form = |error: serde_json::Error| Fault::Form { line: error.line(), column: error.column() };
-        // Looked at alone and first: a newer format may have fields that this one does not know.
-        #[derive(Deserialize)]
-        struct Head {
-            format: u64,
-        }
-        let head: Head = serde_json::from_str(text).map_err(form)?;
-        if head.format != u64::from(FORMAT) {
-            return Err(Fault::Format { found: head.format });
-        }
-        let written: Written = serde_json::from_str(text).map_err(form)?;
+        let written: Written = FileFormat::Enrolment.parse(text.as_bytes()).map_err(|unread| match unread {
+            Unread::Newer { found, .. } => Fault::Format { found },
+            Unread::Never => Fault::Form { line: 1, column: 1 },
+            Unread::Damaged(error) => form(error),
+        })?;
         let user = |text: &String| UserId::parse(text).ok_or_else(|| Fault::User { text: text.clone() });
         let users = written.users.iter().map(|(text, key)| Ok((user(text)?, key.clone())));
         let request = Request {

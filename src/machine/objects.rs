@@ -56,7 +56,7 @@ impl OwnObjects<'_> {
         if !self.is_any() {
             return Ok(None);
         }
-        let made = apply::journal::made_in(&self.journal);
+        let made = apply::journal::made_in(&self.journal)?;
         let mut world = self.world(self.connect(patience).await?, made);
         let observed = world.observe().await?;
         Ok(Some(plan::between(self.desired, &observed, self.sources)))

@@ -1,11 +1,13 @@
-//! Names and quantities that are always valid: parsed once at the border, trusted from then on.
+//! Names and quantities that are always valid: parsed once at the border, trusted from then on. And the formats of files.
 //!
 //! Refuses: knowing what a name refers to, where it was written, and every kind of I/O.
 
+mod format;
 mod quantity;
 mod subject;
 mod words;
 
+pub use format::{FileFormat, Unread};
 pub use quantity::{ByteSize, Duration};
 pub use subject::{Subject, SubjectPattern};
 pub use words::{

@@ -5,13 +5,13 @@
 use super::observed::Observed;
 use crate::compile::jetstream::{ConsumerConfig, StreamConfig};
 use crate::diag::Place;
-use crate::name::{EventSetName, MachineName, StreamName};
+use crate::name::{EventSetName, FileFormat, MachineName, StreamName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// The version of a plan's JSON.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = FileFormat::Plan.version();
 
 /// Where a step happens: one machine (its files, its own JetStream domain), or the domain's cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -8,8 +8,9 @@ mod ports;
 mod servers;
 
 use leafwright::host::jetstream::JetStream;
-use leafwright::host::machine::history::{Change, Data, Event, FORMAT, Kind, Steps};
+use leafwright::host::machine::history::{Change, Data, Event, Kind, Steps};
 use leafwright::machine::history::{Stream, Writers, send};
+use leafwright::name::FileFormat;
 use leafwright::seed::api::codes;
 use serde_json::{Value, json};
 use servers::{DEADLINE, Servers, Sync, create};
@@ -37,7 +38,7 @@ fn event(machine: &str, number: usize) -> Event {
     };
     let kind = if number.is_multiple_of(2) { Kind::Applied } else { Kind::RolledBack };
     let time = format!("2026-11-26T{:02}:{:02}:{:02}.000Z", number / 3600, number / 60 % 60, number % 60);
-    Event { format: FORMAT, id: format!("{machine}-{number}"), kind, time, data }
+    Event { format: FileFormat::History.version(), id: format!("{machine}-{number}"), kind, time, data }
 }
 
 fn events(machine: &str, count: usize) -> Vec<Event> {

@@ -125,7 +125,7 @@ fn an_altered_request_is_refused() {
         ("an account's key", changed(&text, |v| v["users"][leaf] = json!(account)), "is not a user's"),
         ("nobody's user", changed(&text, |v| v["users"]["root"] = strange.clone()), "is no user"),
         ("a field more", changed(&text, |v| v["admin"] = json!(true)), "is not an enrolment request"),
-        ("another format", changed(&text, |v| v["format"] = json!(2)), "its format is 2"),
+        ("another format", changed(&text, |v| v["format"] = json!(2)), "written by a newer leafwright (format 2"),
         ("half of it", text[..text.len() / 2].to_owned(), "is not an enrolment request"),
         ("nothing", String::new(), "is not an enrolment request"),
     ];

@@ -16,7 +16,8 @@ mod write;
 pub use write::{Put, put};
 
 use crate::compile::canonical::{self, Dialect};
-use crate::declare::report::{FORMAT, Report};
+use crate::declare::report::Report;
+use crate::name::FileFormat;
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -42,7 +43,7 @@ impl Private {
     /// Canonical JSON.
     pub fn text(&self) -> Result<String> {
         let Self { system, disks, nics } = self;
-        written(&json!({ "format": FORMAT, "system": system, "disks": disks, "nics": nics }))
+        written(&json!({ "format": FileFormat::Hardware.version(), "system": system, "disks": disks, "nics": nics }))
     }
 }
 
@@ -63,7 +64,7 @@ pub fn detect(root: &Path, arch: &str) -> Result<Detected> {
     let arch = tree.word("proc/sys/kernel/arch").unwrap_or_else(|| arch.to_owned());
     let whole = system::system(&mut tree, &arch, &mut private.system);
     let report = Report {
-        format: FORMAT,
+        format: FileFormat::Hardware.version(),
         cpu: cpu::cpu(&mut tree),
         memory: memory::memory(&mut tree, whole.virtualisation),
         disks: disks::disks(&mut tree, &mut private.disks),

@@ -8,6 +8,7 @@ use super::register::{self, Mode, Register};
 use super::versioned;
 use super::{Home, lines, make_directory};
 use crate::host::disk;
+use crate::name::FileFormat;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +17,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-const FORMAT: u32 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -55,7 +54,16 @@ pub fn create(home: &Home, held: &Lock, register: &mut Register, draft: Draft) -
     let number = register.allot();
     let Draft { closure, created, person, mode } = draft;
     let leafwright = env!("CARGO_PKG_VERSION").to_owned();
-    let record = Record { format: FORMAT, number, closure, from, created, person, leafwright, mode: Some(mode) };
+    let record = Record {
+        format: FileFormat::Generation.version(),
+        number,
+        closure,
+        from,
+        created,
+        person,
+        leafwright,
+        mode: Some(mode),
+    };
     record.created()?;
     register::write(home, held, register)?;
     make_directory(&home.generations(), 0o755)?;
@@ -107,7 +115,7 @@ fn missing(home: &Home, number: u64) -> Result<anyhow::Error> {
 
 fn parse(text: &str, number: u64) -> Result<Record> {
     const DAMAGED: &str = "damaged\nhelp: remove the file if the generation is needed no more";
-    let record: Record = versioned::parse(text.as_bytes(), FORMAT, DAMAGED)?;
+    let record: Record = versioned::parse(text.as_bytes(), FileFormat::Generation, DAMAGED)?;
     ensure!(record.number == number, "it is about generation {}", record.number);
     ensure!(Path::new(&record.closure).components().count() == 1, "`{}` names no closure", record.closure);
     Ok(record)

@@ -4,6 +4,7 @@
 
 use super::versioned;
 use crate::compile::{ArtefactKind, Effect};
+use crate::name::FileFormat;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Deserializer};
 use std::fs;
@@ -45,7 +46,7 @@ pub fn read(entry: &Path) -> Result<Manifest> {
 }
 
 pub fn parse(text: &[u8]) -> Result<Manifest> {
-    let manifest: Manifest = versioned::parse(text, 1, "not a manifest")?;
+    let manifest: Manifest = versioned::parse(text, FileFormat::Manifest, "not a manifest")?;
     for (before, listed) in std::iter::once(None).chain(manifest.artefacts.iter().map(Some)).zip(&manifest.artefacts) {
         let plain = Path::new(&listed.path).components().all(|part| matches!(part, Component::Normal(_)));
         ensure!(plain && !listed.path.is_empty(), "`{}` leads out of the closure", listed.path);

@@ -7,6 +7,7 @@ use super::versioned;
 use super::{Home, make_directory};
 use crate::compile::digest_of;
 use crate::host::disk;
+use crate::name::FileFormat;
 use crate::plan::machine::SeenFile;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -15,8 +16,6 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-
-const FORMAT: u32 = 1;
 
 pub struct Originals {
     directory: PathBuf,
@@ -52,7 +51,9 @@ impl Originals {
         let directory = home.originals();
         let path = directory.with_extension("json");
         let index = match fs::read(&path) {
-            Err(fault) if fault.kind() == ErrorKind::NotFound => Index { format: FORMAT, paths: BTreeMap::new() },
+            Err(fault) if fault.kind() == ErrorKind::NotFound => {
+                Index { format: FileFormat::Originals.version(), paths: BTreeMap::new() }
+            }
             read => {
                 let text = read.with_context(|| format!("cannot read {}", path.display()))?;
                 parse(&text).with_context(|| path.display().to_string())?
@@ -149,5 +150,9 @@ impl Originals {
 }
 
 fn parse(text: &[u8]) -> Result<Index> {
-    versioned::parse(text, FORMAT, "damaged; nothing was changed\nhelp: put back what it was; it is not guessed")
+    versioned::parse(
+        text,
+        FileFormat::Originals,
+        "damaged; nothing was changed\nhelp: put back what it was; it is not guessed",
+    )
 }

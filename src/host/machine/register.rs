@@ -6,14 +6,12 @@ use super::lock::Lock;
 use super::versioned;
 use super::{Home, generations};
 use crate::host::disk;
+use crate::name::FileFormat;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
-
-/// Grows when the register changes its meaning; an older Leafwright refuses a newer one.
-pub const FORMAT: u32 = 1;
 
 /// Generations are numbers that only grow. Fields that may be null must still be there: a register without them is damaged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +144,7 @@ const DAMAGED: &str =
     "damaged; nothing was changed\nhelp: put back what it was (`generations/` says what there is); it is not guessed";
 
 fn parse(text: &str) -> Result<Register> {
-    let register: Register = versioned::parse(text.as_bytes(), FORMAT, DAMAGED)?;
+    let register: Register = versioned::parse(text.as_bytes(), FileFormat::Register, DAMAGED)?;
     register.check().context(DAMAGED)?;
     Ok(register)
 }
@@ -155,7 +153,7 @@ impl Register {
     /// Of a machine that never had a generation.
     pub fn new(machine: &str) -> Self {
         Self {
-            format: FORMAT,
+            format: FileFormat::Register.version(),
             machine: machine.to_owned(),
             highest: 0,
             current: None,
@@ -190,7 +188,6 @@ impl Register {
     }
 
     fn check(&self) -> Result<()> {
-        ensure!(self.format == FORMAT, "it has the format {}, which never was", self.format);
         for number in self.named() {
             ensure!(
                 (1..=self.highest).contains(&number),

@@ -10,10 +10,11 @@ pub use read::{History, of_domain, own};
 
 use crate::apply::machine::{Done, Failure};
 use crate::host::machine::generations;
-use crate::host::machine::history::{self, Attempt, Change, Data, Event, FORMAT, Kind, Steps};
+use crate::host::machine::history::{self, Attempt, Change, Data, Event, Kind, Steps};
 use crate::host::machine::lock::Lock;
 use crate::host::machine::register::Register;
 use crate::host::machine::{Home, register};
+use crate::name::FileFormat;
 use crate::plan::machine::{MachinePlan, render};
 use crate::plan::{self, Plan};
 use anyhow::{Context as _, Result};
@@ -70,7 +71,7 @@ pub(super) fn begin(home: &Home, lock: &Lock, begin: &Begin<'_>) -> Result<()> {
     let objects = objects.into_iter();
     let objects = objects.flat_map(|plan| plan.steps.iter().map(|step| plan::render::sentence(plan, step)));
     let attempt = Attempt {
-        format: FORMAT,
+        format: FileFormat::Attempt.version(),
         id: history::new_id()?,
         kind,
         person: person.to_owned(),
@@ -133,7 +134,7 @@ fn event(home: &Home, attempt: Option<&Attempt>, from: Option<u64>, to: u64, end
     };
     let own = attempt.filter(|_| !matches!(end, End::Stuck { .. }));
     let id = own.map_or_else(history::new_id, |attempt| Ok(attempt.id.clone()))?;
-    Ok(Event { format: FORMAT, id, kind, time, data })
+    Ok(Event { format: FileFormat::History.version(), id, kind, time, data })
 }
 
 /// An attempt that ended before its end was written down (a power cut between the two): the register knows how.
@@ -175,7 +176,8 @@ pub(super) fn looked_at(home: &Home, lock: &Lock, register: &Register, differs: 
         steps,
         reason: None,
     };
-    history::append(home, lock, &Event { format: FORMAT, id: history::new_id()?, kind, time: now()?, data })?;
+    let format = FileFormat::History.version();
+    history::append(home, lock, &Event { format, id: history::new_id()?, kind, time: now()?, data })?;
     Ok(Some(kind))
 }
 

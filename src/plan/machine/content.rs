@@ -8,6 +8,7 @@ use super::graph::{self, Graph};
 use super::read_unit::read_unit;
 use crate::compile::artefact::{ArtefactKind, Closure, Effect};
 use crate::compile::gates::DeclaredGate;
+use crate::name::{FileFormat, Unread};
 use crate::plan::model::hex;
 use crate::resolve::Unit;
 use serde::Deserialize;
@@ -16,9 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Where units of ours lie on a machine.
 pub const UNITS: &str = "/etc/systemd/system/";
-
-/// The format of `manifest.json` that is read.
-const FORMAT: u64 = 1;
 
 /// The content of one closure, typed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -100,18 +98,13 @@ impl Content {
     /// The content of a closure from the store: its `manifest.json`, and `text_of` for the texts that have a meaning here
     /// (units, nats-server's configuration, gates), by their path below the closure.
     pub fn read(manifest: &str, text_of: impl Fn(&str) -> Option<String>) -> Result<Self, Unreadable> {
-        let refuse = |fault: serde_json::Error| Unreadable(format!("the manifest cannot be read: {fault}"));
-        let value: Value = serde_json::from_str(manifest).map_err(refuse)?;
-        match value.get("format").and_then(Value::as_u64) {
-            Some(FORMAT) => {}
-            Some(newer) if newer > FORMAT => {
-                return Err(Unreadable(format!(
-                    "the manifest has format {newer}, and this program knows {FORMAT}\n  help: use the leafwright that wrote it, or a later one"
-                )));
-            }
-            _ => return Err(Unreadable("the manifest says no format".to_owned())),
-        }
-        let manifest = Manifest::deserialize(value).map_err(refuse)?;
+        let refuse = |unread: Unread| {
+            Unreadable(match unread {
+                Unread::Newer { .. } => format!("the manifest was {unread}"),
+                Unread::Never | Unread::Damaged(_) => format!("the manifest cannot be read: {unread}"),
+            })
+        };
+        let manifest: Manifest = FileFormat::Manifest.parse(manifest.as_bytes()).map_err(refuse)?;
         let mut content = Self::named(&manifest.name, &manifest.digest);
         for row in manifest.artefacts {
             let mode = u32::from_str_radix(&row.mode, 8)

@@ -3,13 +3,14 @@
 //! Refuses: bytes. Steps name files of the store by path and digest.
 
 use crate::compile::Effect;
+use crate::name::FileFormat;
 use crate::plan::model::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of a machine plan's JSON.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = FileFormat::Plan.version();
 
 /// What was seen on the machine: whoever looks fails rather than leave something out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -4,6 +4,7 @@
 
 use super::model::{FORMAT, MachinePlan, MachineStep};
 use super::render::sentence;
+use crate::name::{FileFormat, Unread};
 use crate::plan::{self, Plan};
 use serde::{Deserialize, Serialize};
 
@@ -86,18 +87,12 @@ impl Reviewed {
     }
 
     pub fn parse(text: &str) -> Result<Self, Moved> {
-        #[derive(Deserialize)]
-        struct Head {
-            format: u32,
-        }
-        let broken =
-            |error: serde_json::Error| Moved::File { why: format!("the file is no plan of a machine: {error}") };
-        let Head { format } = serde_json::from_str(text).map_err(broken)?;
-        if format != FORMAT {
-            let why = format!("the file has format {format}, and this Leafwright reads format {FORMAT}");
-            return Err(Moved::File { why });
-        }
-        serde_json::from_str(text).map_err(broken)
+        FileFormat::Plan.parse(text.as_bytes()).map_err(|unread| Moved::File {
+            why: match unread {
+                Unread::Newer { .. } => format!("the file was {unread}"),
+                Unread::Never | Unread::Damaged(_) => format!("the file is no plan of a machine: {unread}"),
+            },
+        })
     }
 
     /// Is what would be done now what was looked at? Steps are compared with their reasons.

@@ -4,9 +4,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Grows when a line changes its meaning; an older Leafwright refuses a newer one.
-pub const FORMAT: u32 = 1;
-
 /// One line of `history.jsonl`, and one CloudEvent (binary mode): `id`, `type` and `time` are its headers, `data` its payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {

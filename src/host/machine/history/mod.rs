@@ -6,12 +6,13 @@
 
 mod event;
 
-pub use event::{Attempt, Change, Data, Event, FORMAT, Kind, Steps};
+pub use event::{Attempt, Change, Data, Event, Kind, Steps};
 
 use super::Home;
 use super::lock::Lock;
 use super::versioned;
 use crate::host::disk;
+use crate::name::FileFormat;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,7 +39,9 @@ pub fn read(home: &Home) -> Result<Vec<Event>> {
     let bytes = content(home)?;
     let whole = whole(&bytes);
     let lines = whole.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.is_empty());
-    lines.map(|(line, number)| parse(line).with_context(|| format!("{}:{number}", path.display()))).collect()
+    lines
+        .map(|(line, number)| parse(line, FileFormat::History).with_context(|| format!("{}:{number}", path.display())))
+        .collect()
 }
 
 fn content(home: &Home) -> Result<Vec<u8>> {
@@ -56,8 +59,8 @@ fn whole(bytes: &[u8]) -> &[u8] {
 
 const DAMAGED: &str = "damaged\nhelp: move the file away; a new one is begun, and what was published stays";
 
-fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
-    versioned::parse(text, FORMAT, DAMAGED)
+fn parse<T: DeserializeOwned>(text: &[u8], format: FileFormat) -> Result<T> {
+    versioned::parse(text, format, DAMAGED)
 }
 
 /// Writes the event behind all others, synced. What a power cut left of a last line goes first. An event that is there
@@ -94,7 +97,7 @@ pub fn begin(home: &Home, _held: &Lock, attempt: &Attempt) -> Result<()> {
 pub fn attempt(home: &Home) -> Result<Option<Attempt>> {
     let path = attempt_path(home);
     match fs::read(&path) {
-        Ok(text) => parse(&text).map(Some).with_context(|| path.display().to_string()),
+        Ok(text) => parse(&text, FileFormat::Attempt).map(Some).with_context(|| path.display().to_string()),
         Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(None),
         Err(fault) => Err(fault).with_context(|| format!("cannot read {}", path.display())),
     }
@@ -140,7 +143,7 @@ impl Event {
             data: serde_json::Value,
         }
         let data = serde_json::from_slice(data).context("what it says is not understood")?;
-        let whole = serde_json::to_vec(&Parts { format: FORMAT, id, r#type: kind, time, data })?;
+        let whole = serde_json::to_vec(&Parts { format: FileFormat::History.version(), id, r#type: kind, time, data })?;
         serde_json::from_slice(&whole).context("it is not understood")
     }
 }
@@ -166,7 +169,13 @@ mod tests {
             steps: Steps::of(["place /etc/motd".to_owned()]),
             reason: None,
         };
-        Event { format: FORMAT, id: id.into(), kind: Kind::RolledBack, time: "2026-11-26T07:36:34Z".into(), data }
+        Event {
+            format: FileFormat::History.version(),
+            id: id.into(),
+            kind: Kind::RolledBack,
+            time: "2026-11-26T07:36:34Z".into(),
+            data,
+        }
     }
 
     fn ids(home: &Home) -> Vec<String> {
@@ -223,7 +232,7 @@ mod tests {
         let (_directory, home, lock) = home();
         assert_eq!(attempt(&home).unwrap(), None);
         let begun = Attempt {
-            format: FORMAT,
+            format: FileFormat::Attempt.version(),
             id: new_id().unwrap(),
             kind: Kind::Applied,
             person: "ada".into(),
