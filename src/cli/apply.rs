@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Keep the plan in this file, to look at it and to carry out this one later
-    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    #[arg(long, value_name = "FILE", requires = "dry_run", conflicts_with = "plan")]
     out: Option<PathBuf>,
     /// Carry out the plan of this file and do not ask; refuse where it would no longer be this one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "root"])]

@@ -55,7 +55,10 @@ impl std::fmt::Display for Moved {
             true => format!("it would now also {what}"),
             false => format!("it would no longer {what}"),
         };
-        write!(f, "the plan is stale ({}): ", self.kind())?;
+        // A file that was never a plan is not a stale one.
+        if !matches!(self, Moved::File { .. }) {
+            write!(f, "the plan is stale ({}): ", self.kind())?;
+        }
         match self {
             Moved::File { why } => f.write_str(why),
             Moved::Machine { planned, this } => write!(f, "it is for {planned}, and this is {this}"),
@@ -196,7 +199,12 @@ mod tests {
             [("", "no plan"), ("{}", "no plan"), (r#"{"format":99}"#, "format 99"), (r#"{"format":1}"#, "no plan")]
         {
             let refused = Reviewed::parse(text).unwrap_err();
-            assert!(refused.kind() == "file" && refused.to_string().contains(word), "{refused}");
+            assert!(
+                refused.kind() == "file"
+                    && refused.to_string().starts_with("the file ")
+                    && refused.to_string().contains(word),
+                "{refused}"
+            );
         }
     }
 }
