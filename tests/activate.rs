@@ -122,7 +122,7 @@ fn is_whole(machine: &FakeMachine, content: &Content) -> Result<(), String> {
         let what = match file {
             SeenFile::File { digest, .. } => digest.clone(),
             SeenFile::Link { to } => to.clone(),
-            SeenFile::Other => "something else".to_owned(),
+            SeenFile::Directory { .. } | SeenFile::Other => "something else".to_owned(),
         };
         (path.clone(), what)
     });

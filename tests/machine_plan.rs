@@ -16,7 +16,8 @@ use build::{clock, closure, file, generation, lamp, service, size, socket, timer
 use leafwright::compile;
 use leafwright::plan::machine::unit_effects::directives;
 use leafwright::plan::machine::{
-    Act, Content, MachinePlan, Observation, SeenFile, SeenUnit, Why, between, render, server_digest,
+    Act, Content, Directory, MachinePlan, Observation, SeenFile, SeenUnit, SeenUser, SystemUser, Why, between, render,
+    server_digest,
 };
 use leafwright::{build as build_domain, judge, load};
 use rows::{ROWS, SAME};
@@ -462,4 +463,39 @@ fn nats_server_reports_the_digest_that_is_computed() {
     let output = output.expect("nats-server is needed for this test: see README");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains(&format!("(sha256:{})", server_digest(&content.content.server))), "{said}");
+}
+
+/// What sysusers.d and tmpfiles.d made is made again where it is gone, and who ran as the user starts again.
+#[test]
+fn a_user_and_a_directory_that_are_gone_are_made_again() {
+    let content = generation(|o| {
+        unit(o, NATS, &["Service.ExecStart=/a", "Service.User=nats", "Install.WantedBy=multi-user.target"]);
+    });
+    let first = content.clone();
+    let mut content = content.content;
+    content.users = vec![SystemUser { name: "nats".into(), home: "/var/lib/nats".into() }];
+    let (path, user) = ("/etc/nats".to_owned(), "root".to_owned());
+    content.directories = vec![Directory { path: path.clone(), mode: 0o755, group: user.clone(), user }];
+    let mut machine = Machine::default();
+    machine.apply(None, &first);
+    let mut seen = machine.observe();
+    let plan = |seen: &Observation| {
+        ids(&between(Some(&content), &content, seen)).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(plan(&seen), [""; 0], "nobody looked");
+    let nats =
+        SeenUser { uid: 9, gid: 9, home: "/var/lib/nats".into(), shell: "/usr/sbin/nologin".into(), groups: [].into() };
+    seen.users = Some([("nats".to_owned(), nats)].into());
+    seen.files.insert(path.clone(), SeenFile::Directory { mode: 0o755, uid: 0, gid: 0 });
+    assert_eq!(plan(&seen), [""; 0]);
+    for (mode, uid) in [(0o700, 0), (0o755, 9)] {
+        let mut other = seen.clone();
+        other.files.insert(path.clone(), SeenFile::Directory { mode, uid, gid: 0 });
+        assert_eq!(plan(&other), ["directories"]);
+    }
+    seen.users = Some([].into());
+    seen.files.remove(&path);
+    let steps = plan(&seen);
+    let bare: Vec<&String> = steps.iter().filter(|step| !step.contains('@')).collect();
+    assert_eq!(bare, ["users", "directories", "unit/nats-server.service/restart"], "{steps:?}");
 }

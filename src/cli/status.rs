@@ -3,8 +3,9 @@
 use super::apply::{block_on, publish};
 use super::{Exit, WrongUsage, history, talk};
 use crate::host::machine::{Home, STATE};
-use crate::machine::{self, Recorded, Status};
+use crate::machine::{self, Objects, Recorded, Status};
 use crate::name::MachineName;
+use crate::plan;
 use crate::plan::machine::render;
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -129,18 +130,45 @@ fn human(status: &Status) -> String {
         status.damages.iter().for_each(|damage| line(format!("  {damage}")));
         return text;
     }
-    match status.drift.as_ref().filter(|plan| !plan.is_empty()) {
-        None => line("nothing differs".to_owned()),
-        Some(plan) => {
-            line("what differs, and what `apply` would do:".to_owned());
-            line(render::human(plan).trim_end().to_owned());
+    differences(status, &mut line);
+    text
+}
+
+/// What `apply` would do, what it leaves alone, and where nobody could look.
+fn differences(status: &Status, line: &mut dyn FnMut(String)) {
+    let drift = status.drift.as_ref().filter(|plan| !plan.is_empty());
+    let objects = status.objects.plan().filter(|plan| !plan.is_empty());
+    if drift.is_some() || objects.is_some() {
+        line("what differs, and what `apply` would do:".to_owned());
+        drift.iter().for_each(|plan| line(render::human(plan).trim_end().to_owned()));
+        objects.iter().for_each(|plan| line(plan::render::human(plan).trim_end().to_owned()));
+    }
+    if !status.strays.is_empty() {
+        line("what differs, and `apply` leaves alone:".to_owned());
+        for stray in &status.strays {
+            line(format!("  {stray}"));
+            line(format!("       help: {}", stray.way_out));
         }
     }
-    text
+    match &status.objects {
+        Objects::Stopped => line("its streams and consumers were not looked at: nats-server does not run".to_owned()),
+        Objects::Unanswered(why) => line(format!("its streams and consumers could not be looked at: {why}")),
+        Objects::None | Objects::Compared(_) => {}
+    }
+    status.unseen.iter().for_each(|what| line(format!("could not be looked at: {what}")));
+    if drift.is_none() && objects.is_none() && status.strays.is_empty() {
+        line("nothing differs".to_owned());
+    }
 }
 
 fn as_json(status: &Status) -> Value {
     let register = &status.register;
+    let mut unseen = status.unseen.clone();
+    unseen.extend(match &status.objects {
+        Objects::Stopped => Some("streams and consumers: nats-server does not run".to_owned()),
+        Objects::Unanswered(why) => Some(format!("streams and consumers: {why}")),
+        Objects::None | Objects::Compared(_) => None,
+    });
     json!({
         "format": 1,
         "machine": register.machine,
@@ -150,5 +178,8 @@ fn as_json(status: &Status) -> Value {
         "damages": status.damages.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "sound": status.is_sound(),
         "drift": status.drift,
+        "objects": status.objects.plan(),
+        "strays": status.strays,
+        "unseen": unseen,
     })
 }

@@ -3,6 +3,8 @@
 //! Refuses: decisions.
 
 #[cfg(feature = "world")]
+pub mod accounts;
+#[cfg(feature = "world")]
 pub mod ca;
 pub mod closure;
 #[cfg(feature = "world")]
@@ -29,6 +31,8 @@ pub mod identity_files;
 pub mod keys;
 #[cfg(feature = "world")]
 pub mod link;
+#[cfg(feature = "world")]
+pub mod listeners;
 #[cfg(feature = "world")]
 pub mod machine;
 #[cfg(feature = "world")]

@@ -13,6 +13,7 @@ mod precheck;
 mod recover;
 mod rollback;
 mod status;
+mod stored;
 
 pub use apply::{Asked, Order, Outcome, Talk, apply};
 pub use domain::{DomainPrepared, apply_domain, prepare_domain, publish_member};
@@ -20,7 +21,7 @@ pub use image::apply_root;
 pub use prepare::{Prepared, prepare};
 pub use recover::{Booted, Confirmed, at_boot, confirm, watch};
 pub use rollback::rollback;
-pub use status::{Recorded, Status, record, status};
+pub use status::{Objects, Recorded, Status, record, status};
 
 use crate::apply::machine::Generation;
 use crate::host::machine::{Home, generations, store};

@@ -1,21 +1,29 @@
-//! `status`: the machine against the generation that it is: files, links, units, nats-server's configuration, what is pending.
+//! `status`: the machine against the generation that it is: files, links, users, directories, units and where they listen, nats-server's
+//! configuration, its streams and consumers, what is pending.
 //!
 //! Refuses: changing anything but the history. What differs is a plan that `apply` would carry out.
 
 use super::generation;
 use super::history;
 use super::rollback::monitor_of;
-use crate::host::credentials;
+use super::stored::Stored;
+use crate::apply::machine::Generation;
+use crate::compile::units::NATS;
 use crate::host::machine::history::Kind;
 use crate::host::machine::real::{Look, observe};
 use crate::host::machine::register::{self, Register};
 use crate::host::machine::store::{self, Damage};
 use crate::host::machine::{Home, generations, lock};
 use crate::host::systemd::Systemd;
+use crate::host::{credentials, listeners};
 use crate::name::MachineName;
-use crate::plan::machine::{MachinePlan, between, paths_and_units, render, secrets};
+use crate::plan::machine::listeners::strays as strangers;
+use crate::plan::machine::{MachinePlan, Observation, Stray, between, changed_users, paths_and_units, render, secrets};
+use crate::plan::{self, Plan};
 use anyhow::Result;
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
 
 /// What the machine is, and how far it is from that.
 #[derive(Debug)]
@@ -25,18 +33,57 @@ pub struct Status {
     pub busy: Option<lock::Holder>,
     /// What would mend it; empty where nothing differs.
     pub drift: Option<MachinePlan>,
+    pub objects: Objects,
+    /// What differs and `apply` leaves alone.
+    pub strays: Vec<Stray>,
+    /// Where nobody could look, and why.
+    pub unseen: Vec<String>,
     /// What is wrong with the closure of its generation; nothing is compared with a damaged one.
     pub damages: Vec<Damage>,
     /// Units that have failed, ours and others'.
     pub failed: BTreeSet<String>,
 }
 
+/// Streams and consumers of the machine's own nats-server.
+#[derive(Debug)]
+pub enum Objects {
+    /// It has none of its own: a member of the cluster, or no generation.
+    None,
+    /// What would mend them.
+    Compared(Plan),
+    /// nats-server does not run, which is a difference by itself.
+    Stopped,
+    /// It runs and could not be asked.
+    Unanswered(String),
+}
+
+impl Objects {
+    fn is_sound(&self) -> bool {
+        match self {
+            Objects::None | Objects::Stopped => true,
+            Objects::Compared(plan) => plan.is_empty(),
+            Objects::Unanswered(_) => false,
+        }
+    }
+
+    pub fn plan(&self) -> Option<&Plan> {
+        if let Objects::Compared(plan) = self { Some(plan) } else { None }
+    }
+}
+
 impl Status {
+    fn of(register: Register, busy: Option<lock::Holder>, failed: BTreeSet<String>) -> Self {
+        let (objects, strays, unseen) = (Objects::None, vec![], vec![]);
+        Self { register, busy, drift: None, objects, strays, unseen, damages: vec![], failed }
+    }
+
     /// Is it what its generation says, and nothing half done?
     pub fn is_sound(&self) -> bool {
         self.register.pending.is_none()
             && self.damages.is_empty()
             && self.drift.as_ref().is_none_or(MachinePlan::is_empty)
+            && self.objects.is_sound()
+            && self.strays.is_empty()
     }
 }
 
@@ -70,7 +117,11 @@ pub async fn record(home: &Home) -> Result<Option<(Status, Recorded)>> {
     history::settle(home, &lock, &status.register)?;
     let damages = status.damages.iter().map(|damage| format!("the closure of its generation is damaged: {damage}"));
     let drift = status.drift.iter().flat_map(MachinePlan::steps).map(render::sentence);
-    let told = history::looked_at(home, &lock, &status.register, damages.chain(drift).collect())?;
+    let objects = status.objects.plan().into_iter();
+    let objects = objects.flat_map(|plan| plan.steps.iter().map(|step| plan::render::sentence(plan, step)));
+    let strays = status.strays.iter().map(ToString::to_string);
+    let all = damages.chain(drift).chain(objects).chain(strays).collect();
+    let told = history::looked_at(home, &lock, &status.register, all)?;
     Ok(Some((status, told.map_or(Recorded::NoNews, Recorded::News))))
 }
 
@@ -81,12 +132,12 @@ pub async fn status(home: &Home) -> Result<Option<Status>> {
     let systemd = Systemd::connect().await?;
     let failed = systemd.failed().await?;
     let Some(active) = register.active_generation() else {
-        return Ok(Some(Status { register, busy, drift: None, damages: vec![], failed }));
+        return Ok(Some(Status::of(register, busy, failed)));
     };
     let entry = home.entry(&generations::read(home, active)?.closure);
     let damages = store::verify(&entry)?;
     if !damages.is_empty() {
-        return Ok(Some(Status { register, busy, drift: None, damages, failed }));
+        return Ok(Some(Status { damages, ..Status::of(register, busy, failed) }));
     }
     let active = generation(home, active)?;
     let (paths, units) = paths_and_units(Some(&active.content), &active.content);
@@ -95,5 +146,32 @@ pub async fn status(home: &Home) -> Result<Option<Status>> {
     let references = credentials::read(&entry, &MachineName::parse(&register.machine)?)?;
     let stale = credentials::stale(&references, &home.state().join("keys"), home.root())?;
     let drift = secrets::with(between(Some(&active.content), &active.content, &seen), &stale, &seen);
-    Ok(Some(Status { register, busy, drift: Some(drift), damages, failed }))
+    let objects = objects(home, &register, &entry, &active, &seen).await?;
+    let running: Vec<&String> = seen.units.iter().filter(|(_, unit)| unit.runs()).map(|(name, _)| name).collect();
+    let heard = listeners::look(&systemd.control_groups(&running).await?);
+    let mut strays = changed_users(&active.content, &seen);
+    strays.extend(strangers(&active.content, &heard.listening));
+    Ok(Some(Status { drift: Some(drift), objects, strays, unseen: heard.unseen, ..Status::of(register, busy, failed) }))
+}
+
+/// For a nats-server that runs; one that was just started recovers first.
+const ANSWER: Duration = Duration::from_secs(5);
+
+async fn objects(
+    home: &Home,
+    register: &Register,
+    entry: &Path,
+    active: &Generation,
+    seen: &Observation,
+) -> Result<Objects> {
+    let machine = MachineName::parse(&register.machine)?;
+    let Some(stored) = Stored::read(entry, &machine, &active.content)? else { return Ok(Objects::None) };
+    if !seen.units.get(NATS).is_some_and(|unit| unit.runs()) {
+        return Ok(Objects::Stopped);
+    }
+    Ok(match stored.plan(home, ANSWER).await {
+        Ok(Some(plan)) => Objects::Compared(plan),
+        Ok(None) => Objects::None,
+        Err(error) => Objects::Unanswered(format!("{error:#}")),
+    })
 }

@@ -265,6 +265,7 @@ impl Machine {
             units: units.collect(),
             failed: self.failed.clone(),
             server_digest: self.server.as_ref().map(|(config, _)| format!("sha256:{}", server_digest(config))),
+            users: None,
         }
     }
 

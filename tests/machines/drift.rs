@@ -1,10 +1,13 @@
 //! What hands change on a machine: found by `status`, named, repaired by `apply`; and then nothing differs.
 
 use crate::apply::{office, sound};
-use crate::lab::{Lab, Machine};
+use crate::client::Client;
+use crate::lab::{DEADLINE, Lab, Machine, until};
+use crate::operator::Operator;
+use serde_json::Value;
 
 /// What is done by hand, and the name that `status` must say.
-const HANDS: [(&str, &str); 10] = [
+const HANDS: [(&str, &str); 12] = [
     ("echo x >>/etc/nats/nats-server.json", "/etc/nats/nats-server.json"),
     ("rm /etc/leafwright/services/todos.env", "/etc/leafwright/services/todos.env"),
     ("chmod 0600 /etc/leafwright/ca.pem", "/etc/leafwright/ca.pem"),
@@ -18,6 +21,30 @@ const HANDS: [(&str, &str); 10] = [
     ),
     ("systemctl stop nats-server.service", "nats-server.service"),
     ("chown nats /etc/tmpfiles.d/leafwright.conf", "/etc/tmpfiles.d/leafwright.conf"),
+    ("sed -i /^nats:/d /etc/passwd /etc/shadow /etc/group /etc/gshadow", "the user nats is gone"),
+    (
+        "chmod 0777 /etc/leafwright/credentials && chown nats /etc/nats",
+        "the mode of /etc/leafwright/credentials is 0777 and not 0711; /etc/nats belongs to ",
+    ),
+];
+
+/// What is done by hand that `apply` leaves alone: what `status` must say, and what mends it.
+const STRAYS: [(&str, &str, &str); 3] = [
+    (
+        "usermod --shell /bin/bash nats",
+        "it can log in, its shell is /bin/bash",
+        "usermod --shell /usr/sbin/nologin nats",
+    ),
+    (
+        "mkdir /run/systemd/system/nats-server.service.d && printf '[Service]\nExecStart=\nExecStart=nats-server -a 0.0.0.0 -c /etc/nats/nats-server.json\n' >/run/systemd/system/nats-server.service.d/x.conf && systemctl daemon-reload && systemctl restart nats-server leafwright.target",
+        "nats-server.service: it listens on ",
+        "rm -r /run/systemd/system/nats-server.service.d && systemctl daemon-reload && systemctl restart nats-server leafwright.target",
+    ),
+    (
+        "systemd-run --quiet --unit=by-hand --property=Type=exec nats-server -a 127.0.0.1 -p 4999",
+        "a nats-server by hand, process ",
+        "systemctl stop by-hand",
+    ),
 ];
 
 pub fn what_hands_change_is_found_and_repaired() {
@@ -32,6 +59,44 @@ pub fn what_hands_change_is_found_and_repaired() {
         assert!(output.stderr.contains("generation 1: "), "{hand}: {}", output.stderr);
         sound(&office);
     }
+    for (hand, says, mends) in STRAYS {
+        office.must(["sh", "-c", hand]);
+        until(says, DEADLINE, || differs(&office, hand).contains(says));
+        let said = differs(&office, hand);
+        assert!(said.contains("and `apply` leaves alone:") && said.contains("help: "), "{hand}: {said}");
+        office.must(["sh", "-c", mends]);
+        until("nothing differs", DEADLINE, || office.exec(["leafwright", "status"]).success());
+    }
+    streams_too(&office, &operator);
+}
+
+/// A stream that is gone, and one that was changed; and a server that cannot be asked.
+fn streams_too(office: &Machine, operator: &Operator) {
+    let mut client = Client::of(office);
+    client.subscribe("_INBOX.hand");
+    let mut ask = |call: &str, body: &str| {
+        client.publish(&format!("$JS.API.STREAM.{call}"), "_INBOX.hand", body);
+        let answer = client.hear().expect("nats-server answers");
+        assert!(!answer.contains("\"error\""), "{call}: {answer}");
+        answer
+    };
+    let info: Value = serde_json::from_str(&ask("INFO.EVT-office", "")).unwrap();
+    let mut config = info["config"].clone();
+    config["description"] = "by hand".into();
+    ask("UPDATE.EVT-office", &config.to_string());
+    ask("DELETE.KEEP-EVT", "");
+    let said = differs(office, "streams");
+    for words in ["EVT-office", "create stream KEEP-EVT on office, because it was made before and is gone"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let json = office.exec(["leafwright", "status", "--json"]).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["objects"]["steps"].as_array().map(Vec::len), Some(2), "{json}");
+    operator.applied(office);
+    sound(office);
+    office.must(["systemctl", "stop", "nats-server.service"]);
+    let said = differs(office, "a stopped server");
+    assert!(said.contains("its streams and consumers were not looked at: nats-server does not run"), "{said}");
 }
 
 /// A flipped byte in the store is found before it is used, and the same text makes the store whole.

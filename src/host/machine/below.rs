@@ -110,6 +110,7 @@ impl Spot {
                 let to = to.with_context(|| format!("cannot read the link {}", self.path))?;
                 SeenFile::Link { to: to.to_string_lossy().into_owned() }
             }
+            FileType::Directory => SeenFile::Directory { mode: is.st_mode & 0o7777, uid: is.st_uid, gid: is.st_gid },
             _ => SeenFile::Other,
         }))
     }

@@ -120,7 +120,9 @@ fn spots<'a>(below: &mut Below, originals: &Originals, changes: &'a [Change]) ->
         };
         let Some(spot) = below.spot(path, missing)? else { continue };
         let is = spot.look()?;
-        if is == Some(SeenFile::Other) && !(matches!(change, Change::Remove { .. }) && originals.of(path).is_none()) {
+        if is.as_ref().is_some_and(|is| !is.can_be_replaced())
+            && !(matches!(change, Change::Remove { .. }) && originals.of(path).is_none())
+        {
             bail!(
                 "{path} is a directory or a device, and is never replaced\nhelp: see what it is for, and move it away"
             );

@@ -80,7 +80,9 @@ impl Originals {
                 self.copy(&spot.path, &bytes)?;
                 Was::File { digest: digest.clone(), mode: *mode, uid: *uid, gid: *gid }
             }
-            Some(SeenFile::Other) => anyhow::bail!("{} is neither a file nor a link", spot.path),
+            Some(SeenFile::Directory { .. } | SeenFile::Other) => {
+                anyhow::bail!("{} is neither a file nor a link", spot.path)
+            }
         };
         self.index.paths.insert(spot.path.clone(), was);
         self.changed = Changed::Yes;

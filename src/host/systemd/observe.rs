@@ -40,6 +40,16 @@ impl Systemd {
         Ok(rows.into_iter().map(|row| row.0).collect())
     }
 
+    /// The control groups of these units, of those that have one now.
+    pub async fn control_groups<S: AsRef<str>>(&self, units: &[S]) -> Result<BTreeMap<String, String>> {
+        let one = async |unit: &str| -> Result<(String, String)> {
+            let group = maybe::<String>(&self.unit(unit).await?, "ControlGroup")?;
+            Ok((unit.to_owned(), group))
+        };
+        let all = try_join_all(units.iter().map(|unit| one(unit.as_ref()))).await?;
+        Ok(all.into_iter().filter(|(_, group)| !group.is_empty()).collect())
+    }
+
     async fn by_name(&self, names: &[&str]) -> Result<Vec<Row>> {
         if names.is_empty() {
             return Ok(vec![]);

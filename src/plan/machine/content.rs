@@ -3,6 +3,7 @@
 //! Refuses: what is data for the planner alone (streams, permissions, events); it is not placed. And a manifest that it cannot
 //! read whole: of another format, with a kind of artefact that nobody knows, without a text that it needs.
 
+use super::accounts::{self, Directory, SystemUser};
 use super::enablement;
 use super::graph::{self, Graph};
 use super::read_unit::read_unit;
@@ -33,6 +34,9 @@ pub struct Content {
     pub server: Value,
     /// What its modules want to hold before it is committed.
     pub gates: Vec<DeclaredGate>,
+    /// What its sysusers.d and tmpfiles.d make.
+    pub users: Vec<SystemUser>,
+    pub directories: Vec<Directory>,
 }
 
 /// A file of a closure and where it goes.
@@ -130,6 +134,9 @@ impl Content {
         if let Some(unit) = unit_at(&path) {
             self.units.insert(unit.to_owned(), read_unit(&text()?));
         }
+        if matches!(placed.kind, ArtefactKind::Sysusers | ArtefactKind::Tmpfiles) {
+            accounts::read(self, &placed, &text()?);
+        }
         if placed.kind == ArtefactKind::NatsServerConfig {
             self.server = serde_json::from_str(&text()?).map_err(unreadable)?;
         }
@@ -142,9 +149,10 @@ impl Content {
         enablement::of(self).links
     }
 
-    /// Every path that it owns, files and links: what an observation must look at.
+    /// Every path that it owns, files, links and directories: what an observation must look at.
     pub fn paths(&self) -> BTreeSet<String> {
-        self.files.keys().cloned().chain(self.links().into_keys()).collect()
+        let directories = self.directories.iter().map(|directory| directory.path.clone());
+        self.files.keys().cloned().chain(self.links().into_keys()).chain(directories).collect()
     }
 
     /// The units that can be loaded: those with a file of their own, and the instances that something of ours wants.

@@ -103,7 +103,7 @@ fn stray(thing: Thing<'_>, path: &str, seen: Option<&SeenFile>) -> Option<(Drift
         (Thing::Link(_), None) => {
             bytes(if unit_at(path).is_some() { "it is gone" } else { "it is disabled" }.to_owned())
         }
-        (_, Some(SeenFile::Other)) => bytes("it is no file".to_owned()),
+        (_, Some(SeenFile::Directory { .. } | SeenFile::Other)) => bytes("it is no file".to_owned()),
         (Thing::File(_), Some(SeenFile::Link { to })) if to == "/dev/null" && unit_at(path).is_some() => {
             bytes("it is masked".to_owned())
         }
@@ -196,7 +196,7 @@ pub fn directives(case: &Case<'_>, unit: &str) -> Vec<FieldEffect> {
 pub fn faults(case: &Case<'_>) -> Vec<Fault> {
     let mut faults = case.new_links.faults.clone();
     for path in case.new_paths() {
-        if case.seen.files.get(path) == Some(&SeenFile::Other) {
+        if case.seen.files.get(path).is_some_and(|seen| !seen.can_be_replaced()) {
             faults.push(Fault {
                 path: path.clone(),
                 say: "there is a directory or a device, which is never replaced".to_owned(),
@@ -204,7 +204,7 @@ pub fn faults(case: &Case<'_>) -> Vec<Fault> {
             });
         }
         let above = case.seen.files.iter().find(|(other, seen)| {
-            **seen != SeenFile::Other && path.strip_prefix(other.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            seen.can_be_replaced() && path.strip_prefix(other.as_str()).is_some_and(|rest| rest.starts_with('/'))
         });
         if let Some((above, _)) = above {
             faults.push(Fault {

@@ -2,6 +2,7 @@
 //!
 //! Refuses: deciding. What is done was decided before; here is only when.
 
+use super::accounts;
 use super::between::Case;
 use super::content::Placed;
 use super::enablement::Fault;
@@ -117,14 +118,16 @@ fn files(case: &Case<'_>, differences: &Differences) -> Vec<MachineStep> {
     steps.into_iter().map(|(_, step)| step).collect()
 }
 
-/// Users and directories follow their files; by content and not by steps, so that a run that was cut is made whole.
+/// Users and directories follow their files; by content and not by steps, so that a run that was cut is made whole. And what they
+/// made and is there no more is made again.
 fn tools(case: &Case<'_>, differences: &Differences) -> Vec<MachineStep> {
     let tool = |kind: ArtefactKind, id: &str, act: Act| {
         let of_kind = |placed: &&Placed| placed.kind == kind;
         let changed = case.new.files.iter().filter(|(_, placed)| of_kind(placed)).map(|(path, _)| path);
         let changed = changed.filter(|path| differences.get(*path).is_some_and(|found| found.bytes == Bytes::Other));
         let what: Vec<String> = changed.cloned().collect();
-        (!what.is_empty()).then(|| MachineStep { id: id.to_owned(), act, why: Why::Follows { what } })
+        let why = if what.is_empty() { accounts::drifted(case, kind)? } else { Why::Follows { what } };
+        Some(MachineStep { id: id.to_owned(), act, why })
     };
     let users = tool(ArtefactKind::Sysusers, "users", Act::Users);
     let directories = tool(ArtefactKind::Tmpfiles, "directories", Act::Directories);

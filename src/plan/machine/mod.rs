@@ -7,11 +7,13 @@ mod between;
 pub mod content;
 pub mod enablement;
 pub mod gates;
+pub mod listeners;
 pub mod model;
 pub mod render;
 pub mod secrets;
 pub mod unit_effects;
 
+mod accounts;
 mod files;
 mod graph;
 mod lay_out;
@@ -20,9 +22,12 @@ mod reviewed;
 mod server;
 mod units;
 
+pub use accounts::{Directory, SystemUser, changed as changed_users};
 pub use between::{between, paths_and_units};
 pub use content::{Content, Placed, Unreadable};
-pub use model::{Act, FORMAT, FieldEffect, MachinePlan, MachineStep, Observation, SeenFile, SeenUnit, Why};
+pub use model::{
+    Act, FORMAT, FieldEffect, MachinePlan, MachineStep, Observation, SeenFile, SeenUnit, SeenUser, Stray, Why,
+};
 pub use read_unit::read_unit;
 pub use reviewed::{Moved, Reviewed};
 pub use server::digest as server_digest;

@@ -25,6 +25,30 @@ pub struct Observation {
     pub failed: BTreeSet<String>,
     /// `config_digest` of the nats-server that runs, from its monitoring port.
     pub server_digest: Option<String>,
+    /// Every user of the machine; `None` where nobody looked, and then directories of users say nothing either.
+    #[serde(skip)]
+    pub users: Option<BTreeMap<String, SeenUser>>,
+}
+
+/// A user as passwd(5) has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenUser {
+    pub uid: u32,
+    pub gid: u32,
+    pub home: String,
+    pub shell: String,
+    /// Groups that it is a member of besides its own.
+    pub groups: BTreeSet<String>,
+}
+
+/// Something that is not as declared and that no step mends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stray {
+    /// `the user nats`, `todos@1.service`
+    pub about: String,
+    pub what: String,
+    /// What a person can do about it.
+    pub way_out: String,
 }
 
 /// A path as it is on disk.
@@ -40,7 +64,12 @@ pub enum SeenFile {
     Link {
         to: String,
     },
-    /// A directory, a socket, a device: never replaced.
+    Directory {
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+    /// A socket, a device.
     Other,
 }
 
@@ -212,6 +241,19 @@ impl Observation {
             }
         }
         hex(&serde_json::to_vec(&same).unwrap_or_default())
+    }
+}
+
+impl std::fmt::Display for Stray {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.about, self.what)
+    }
+}
+
+impl SeenFile {
+    /// Directories and devices never are.
+    pub fn can_be_replaced(&self) -> bool {
+        matches!(self, SeenFile::File { .. } | SeenFile::Link { .. })
     }
 }
 

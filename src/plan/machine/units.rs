@@ -2,6 +2,7 @@
 //!
 //! Refuses: units that neither content has. What requires them is systemd's matter.
 
+use super::accounts;
 use super::between::Case;
 use super::content::{dropped_into, unit_at};
 use super::enablement::Fault;
@@ -110,7 +111,8 @@ fn running(case: &Case<'_>, differences: &Differences, name: &str, new: &Unit) -
     if is_passing(case, name, new) {
         return None;
     }
-    let (effect, why) = asked(case, differences, name, new).or_else(|| pulls_in(case, name))?;
+    let remade = accounts::loses_its_user(case, new).map(|why| (Effect::Restart, why));
+    let (effect, why) = remade.or_else(|| asked(case, differences, name, new)).or_else(|| pulls_in(case, name))?;
     let verb = match effect {
         Effect::None => Verb::Start,
         Effect::Reload if can_reload(name, new) => Verb::Reload,
