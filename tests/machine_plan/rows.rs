@@ -75,7 +75,7 @@ pub const ROWS: &[Row] = &[
         old: |o| o.services.clear(),
         new: |o| {
             o.services.clear();
-            unit(o, NATS, &["Service.KillSignal=SIGTERM", "Service.LimitNOFILE=9"]);
+            unit(o, NATS, &["Service.KillSignal=SIGUSR2", "Service.LimitNOFILE=9"]);
         },
         units: &["stop nats-server.service", "start nats-server.service"],
     },
