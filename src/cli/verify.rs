@@ -3,7 +3,7 @@
 use super::heard::Heard;
 use super::{Exit, WrongUsage, talk};
 use crate::foreground::{self, Fault, Proof, Request};
-use crate::host::machine::{Home, STATE, register};
+use crate::host::machine::{Home, STATE, generations, register};
 use crate::machine::bootstrap::DOMAIN;
 use crate::machine::{self, Trial};
 use crate::seed::Depth;
@@ -75,6 +75,7 @@ async fn verify(args: &Args, root: &Path) -> Result<Told, Fault> {
     };
     let prepared = machine::prepare(root, &machine, &Path::new(STATE).join("keys"))?;
     talk::judge(&prepared.report, &prepared.sources);
+    behind(&prepared)?;
     let trial = Trial { depth, within: Duration::from_secs(args.within), watch: &Heard::default() };
     let proof = machine::prove(&prepared, &trial).await;
     Ok(Told { json: proof.json(), human: proof.human(), is_sound: proof.outcome.is_sound() })
@@ -87,11 +88,31 @@ fn this_machine(args: &Args) -> Result<Option<String>, Fault> {
     }
     let Some(register) = register::read(&Home::new(Path::new(STATE), None)?)? else { return Ok(None) };
     match args.machines.as_slice() {
-        [] => Ok(Some(register.machine)),
-        [one] if *one == register.machine => Ok(Some(register.machine)),
-        _ => Err(Fault::Usage(format!(
-            "this machine is {}, and no other can be verified from here\nhelp: run it there",
-            register.machine
-        ))),
+        [] => {}
+        [one] if *one == register.machine => {}
+        _ => {
+            return Err(Fault::Usage(format!(
+                "this machine is {}, and no other can be verified from here\nhelp: run it there",
+                register.machine
+            )));
+        }
     }
+    if !rustix::process::geteuid().is_root() {
+        return Err(anyhow!("the keys of {} are root's\nhelp: run it as root", register.machine).into());
+    }
+    Ok(Some(register.machine))
+}
+
+/// Declarations that were not applied yet are what is tried all the same.
+fn behind(prepared: &machine::Prepared) -> Result<()> {
+    let home = Home::new(Path::new(STATE), None)?;
+    let active = register::read(&home)?.and_then(|register| register.active_generation());
+    let Some(active) = active else { return Ok(()) };
+    if generations::read(&home, active)?.digest() != prepared.closure.digest {
+        let name = &prepared.machine.name;
+        talk::say(&format!(
+            "these declarations are not what generation {active} was made of: `leafwright apply {name}` makes {name} so"
+        ));
+    }
+    Ok(())
 }
