@@ -9,6 +9,7 @@ mod fixture;
 use anyhow::Result;
 use fixture::edit;
 use leafwright::apply::machine::{self, Change, Count, Failure, Generation, Objects, activate, carry_out, go_back};
+use leafwright::compile::gates::{DeclaredGate, Proof};
 use leafwright::host::door::Door;
 use leafwright::host::door_fake::{Death, FakeMachine, Unsynced};
 use leafwright::host::machine::register::Mode;
@@ -260,4 +261,32 @@ async fn what_was_broken_before_does_not_stand_in_the_way() {
     };
     activate(&mut machine, &mut NoObjects, &change, &mut |_| ()).await.expect("the link was away before");
     assert_eq!(machine.register.active, Some(2));
+}
+
+/// What a gate declares of time is its own: it may take longer than all others, or less.
+#[tokio::test]
+async fn a_gate_has_the_time_that_it_declares() {
+    let rows = [
+        (None, 30, Ok(())),
+        (None, 100, Err("not yet, after 60 s")),
+        (Some(200), 100, Ok(())),
+        (Some(90), 100, Err("not yet, after 90 s")),
+        (Some(3), 30, Err("not yet, after 3 s")),
+    ];
+    for (within, opens, expected) in rows {
+        let (old, mut new) = generations();
+        let mut machine = settled(&old, &new).await;
+        let proof = Proof::Program { exec: vec!["/bin/probe".to_owned()] };
+        let declared =
+            DeclaredGate { name: "probe".to_owned(), within_ms: within.map(|seconds: u64| seconds * 1000), proof };
+        new.content.gates = vec![declared.clone()];
+        let began = machine.clock();
+        machine.opens.insert(Gate::Declared(declared), began + Duration::from_secs(opens));
+        let done = change(&mut machine, Some(&old), &new).await.map(drop).map_err(|failure| failure.to_string());
+        let took = (machine.clock() - began).as_secs();
+        match expected {
+            Ok(()) => assert!(done.is_ok() && took >= opens + 5, "{within:?} {opens}: {done:?} after {took} s"),
+            Err(says) => assert!(done.as_ref().is_err_and(|said| said.contains(says)), "{within:?} {opens}: {done:?}"),
+        }
+    }
 }

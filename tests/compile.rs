@@ -206,7 +206,7 @@ fn a_secret_in_a_declaration_compiles_to_nothing() {
 #[test]
 fn what_cannot_be_written_is_blamed_and_not_written() {
     type Change = fn(&mut leafwright::resolve::Machine);
-    let rows: [(&str, u16, Change); 14] = [
+    let rows: [(&str, u16, Change); 16] = [
         ("a newline in a server name", 702, |m| m.options.leaf.server_name = "a\nb".into()),
         ("a newline in an argument", 702, |m| {
             m.options.services.get_mut("thermometer").unwrap().exec.push("a\nb".into())
@@ -234,6 +234,8 @@ fn what_cannot_be_written_is_blamed_and_not_written() {
         ("a gate of two", 706, |m| gate(m, Some("/bin/true"), Some("todos.list"), None)),
         ("a gate whose program is looked for", 706, |m| gate(m, Some("true"), None, None)),
         ("a gate that asks what nobody here sends or answers", 706, |m| gate(m, None, Some("todos.list"), None)),
+        ("a gate that takes too long", 706, |m| gate_within(m, 3601)),
+        ("a gate that takes no time", 706, |m| gate_within(m, 0)),
         ("a gate on a stream that draws from nowhere", 706, |m| gate(m, None, None, Some("CMD-thermo"))),
     ];
     for (what, code, change) in rows {
@@ -251,7 +253,13 @@ fn gate(machine: &mut leafwright::resolve::Machine, exec: Option<&str>, query: O
     machine
         .options
         .gates
-        .insert("g".into(), leafwright::resolve::Gate { exec, query: query.map(str::to_owned), current });
+        .insert("g".into(), leafwright::resolve::Gate { exec, query: query.map(str::to_owned), current, within: None });
+}
+
+fn gate_within(machine: &mut leafwright::resolve::Machine, seconds: u64) {
+    gate(machine, Some("/bin/true"), None, None);
+    let gate = machine.options.gates.get_mut("g").expect("it was put there");
+    gate.within = Some(leafwright::name::Duration::secs(seconds));
 }
 
 fn unit(section: &str, directive: &str, value: &str) -> leafwright::resolve::Unit {

@@ -67,7 +67,7 @@ struct How {
     /// How long it lasts: `persist`; `test` is gone after a reboot; `boot` begins with the next one
     #[arg(long, value_name = "MODE", default_value = "persist", value_parser = mode)]
     mode: Mode,
-    /// Seconds until everything must hold
+    /// Seconds until everything must hold, but for gates that declare `within`
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     within: u64,
     /// Seconds for which what was started must stay up before the commit

@@ -192,7 +192,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         #[cfg(feature = "world")]
         Verb::Machine(args) => machine::run(args),
         #[cfg(feature = "world")]
-        Verb::Verify(args) => verify::run(args, &find_root(cli)?),
+        Verb::Verify(args) => verify::run(args, &find_root(cli).or_else(verify::text_of_this_machine)?),
         #[cfg(feature = "world")]
         Verb::Generations(args) => generations::run(args),
         #[cfg(feature = "world")]

@@ -8,6 +8,7 @@ use super::link::Linked;
 use super::streams;
 use crate::declare::MessageKind;
 use crate::diag::{Code, Diagnostic, Report};
+use crate::name::Duration;
 use crate::resolve::val::path_key;
 use crate::resolve::{Gate, Machine, Message, Part};
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,14 @@ use serde::{Deserialize, Serialize};
 pub struct DeclaredGate {
     /// As it was declared: `gates.<name>`.
     pub name: String,
+    /// Milliseconds until it must hold, from when everything was started; unset: what all have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<u64>,
     pub proof: Proof,
 }
+
+/// The longest that one gate may take: nobody looks at an apply for longer.
+const LONGEST: Duration = Duration::secs(3600);
 
 /// What is tried.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,9 +45,9 @@ pub fn of_machine(linked: &Linked<'_>, machine: &Machine, report: &mut Report) -
     let mut origins = vec![];
     for (name, gate) in &machine.options.gates {
         let origin = machine.origins.of(&format!("gates.{}", path_key(name))).unwrap_or(machine.origin);
-        match proof(linked, machine, gate) {
-            Ok(proof) => {
-                gates.push(DeclaredGate { name: name.clone(), proof });
+        match within(gate).and_then(|within_ms| Ok((within_ms, proof(linked, machine, gate)?))) {
+            Ok((within_ms, proof)) => {
+                gates.push(DeclaredGate { name: name.clone(), within_ms, proof });
                 origins.push(origin);
             }
             Err((fault, help)) => {
@@ -55,6 +62,20 @@ pub fn of_machine(linked: &Linked<'_>, machine: &Machine, report: &mut Report) -
 
 /// A fault, and the way out.
 type Fault = (String, String);
+
+fn within(gate: &Gate) -> Result<Option<u64>, Fault> {
+    match gate.within {
+        Some(within) if within > LONGEST => Err((
+            format!("may take {within}, and {LONGEST} is the most that an apply waits"),
+            "take a shorter `within`, or prove something that comes sooner".to_owned(),
+        )),
+        Some(within) if within < Duration::secs(1) => Err((
+            format!("may take {within}, in which nothing can be looked at"),
+            "a second is the least: `within = \"1s\"`; without `within` it has the time that all have".to_owned(),
+        )),
+        within => Ok(within.map(|within| within.as_nanos() / 1_000_000)),
+    }
+}
 
 fn proof(linked: &Linked<'_>, machine: &Machine, gate: &Gate) -> Result<Proof, Fault> {
     let fault = |fault: &str, help: &str| Err((fault.to_owned(), help.to_owned()));

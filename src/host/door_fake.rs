@@ -54,6 +54,8 @@ pub struct FakeMachine {
     pub watchdog: bool,
     /// Gates that fail, with what is seen, by the generation that is placed.
     pub failing: BTreeMap<Gate, String>,
+    /// Gates that fail until then.
+    pub opens: BTreeMap<Gate, Duration>,
     pub dies_at: Option<(usize, Death)>,
     pub dead: bool,
     /// Effects so far, in words.
@@ -289,6 +291,7 @@ impl Door for FakeMachine {
             return Seen::Fails { what: what.clone() };
         }
         match gate {
+            gate if self.opens.get(gate).is_some_and(|at| self.time < *at) => Seen::Fails { what: "not yet".into() },
             Gate::Unit { unit } if !self.running.contains_key(unit) => Seen::Fails { what: "inactive".into() },
             _ => Seen::Holds { mark: String::new() },
         }

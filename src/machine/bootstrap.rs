@@ -7,6 +7,7 @@ use crate::host::executable;
 use crate::host::nats_server::{self, MINIMUM};
 use crate::host::remote::{Place, Put, Voice, archive};
 use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// Where the domain's text lies on a machine.
@@ -34,19 +35,59 @@ pub type Enrol<'a> = &'a mut dyn FnMut(&str) -> Result<()>;
 /// All of it; each step is told with its number.
 pub fn bootstrap(order: &Bootstrap<'_>, enrol: Enrol<'_>, tell: &mut dyn FnMut(&str)) -> Result<()> {
     let Bootstrap { place, machine, .. } = order;
-    tell(&format!("1 of 6  look at {place}"));
+    tell(&format!("1 of 7  look at {place}"));
     let arch = look(place)?;
-    tell("2 of 6  programs");
+    tell("2 of 7  programs");
     programs(order, &arch, tell)?;
-    tell("3 of 6  the domain's text");
+    tell("3 of 7  the domain's text");
     text(order)?;
-    tell("4 of 6  keys, made there; their public halves, signed here");
+    tell("4 of 7  keys, made there; their public halves, signed here");
     let request = place.must(&[LEAFWRIGHT, "keys", "make", machine, "--domain", DOMAIN], b"", Voice::Quiet)?;
     enrol(&request)?;
-    tell("5 of 6  the domain's text, with what was signed");
+    tell("5 of 7  the domain's text, with what was signed");
     text(order)?;
-    tell("6 of 6  apply");
+    tell("6 of 7  apply");
     place.must(&[LEAFWRIGHT, "apply", machine, "--domain", DOMAIN, "--yes"], b"", Voice::Loud)?;
+    tell("7 of 7  verify");
+    verify(order, tell)
+}
+
+/// What `verify --json` says, as far as it is read here.
+#[derive(Deserialize)]
+struct Proof {
+    passed: usize,
+    checks: Vec<Finding>,
+    missing: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Finding {
+    check: String,
+    subject: String,
+    verdict: String,
+    detail: String,
+}
+
+/// Tries what the machine promises. Others may not be there yet: a link that leads to nobody is told, and no failure.
+fn verify(order: &Bootstrap<'_>, tell: &mut dyn FnMut(&str)) -> Result<()> {
+    let Bootstrap { place, machine, .. } = order;
+    let said = place.run(&[LEAFWRIGHT, "verify", machine, "--domain", DOMAIN, "--json"], b"", Voice::Quiet)?;
+    let proof: Proof = match serde_json::from_str(&said.stdout) {
+        Ok(proof) => proof,
+        Err(_) => bail!("{machine} is applied, and could not be verified: {}", said.stderr.trim()),
+    };
+    let failed = proof.checks.iter().filter(|finding| finding.verdict == "failed" && finding.check != "link");
+    let failed: Vec<String> = failed.map(|finding| format!("  {}: {}", finding.subject, finding.detail)).collect();
+    if !failed.is_empty() {
+        bail!("{machine} is applied, and does not do what it promises:\n{}", failed.join("\n"));
+    }
+    match proof.missing.as_slice() {
+        [] => tell(&format!("{machine} is what is declared: {} checks passed", proof.passed)),
+        missing => {
+            tell(&format!("{machine} is what is declared, as far as it goes alone: {} checks passed", proof.passed));
+            missing.iter().for_each(|missing| tell(&format!("not proved yet: {missing}")));
+        }
+    }
     Ok(())
 }
 

@@ -67,6 +67,7 @@ const MACHINE: &[Row] = &[
     ("gates.*.exec", "optional<list<string>>", "A program and its arguments, which ends with 0; no shell. Exactly one of `exec`, `query` and `current`.", "", "[\"/usr/lib/meadow/probe\", \"--quiet\"]"),
     ("gates.*.query", "optional<string>", "A query that is answered when it is asked on this machine, with its contract's example.", "", "\"todos.list\""),
     ("gates.*.current", "optional<stream>", "A mirror or a sourcing stream of this machine that has all that its origins have.", "", "\"KEEP-EVT\""),
+    ("gates.*.within", "optional<duration>", "How long it may take until it holds, from when everything was started; an hour at most. Unset: as long as `apply --within` gives to all. One look at it has 5 seconds.", "", "\"5m\""),
     ("files.*.mode", "string(/0[0-7]{3}/)", "Permissions, octal.", "\"0644\"", "\"0600\""),
 ];
 

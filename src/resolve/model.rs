@@ -479,6 +479,8 @@ pub struct Gate {
     pub query: Option<String>,
     /// A mirror or a sourcing stream of this machine that has all that its origins have.
     pub current: Option<StreamName>,
+    /// How long it may take until it holds, from when everything was started. An hour at most.
+    pub within: Option<Duration>,
 }
 
 /// `files."<absolute path>"`

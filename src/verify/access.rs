@@ -91,6 +91,6 @@ fn local(machine: &MachineName) -> UserId {
 pub fn place(target: &Target<'_>, scope: &Scope) -> String {
     match scope {
         Scope::Machine(machine) => machine.to_string(),
-        Scope::Cluster => crate::plan::domain_of(target.desired, scope).unwrap_or("the cluster").to_owned(),
+        Scope::Cluster => target.hub().unwrap_or("the cluster").to_owned(),
     }
 }

@@ -54,12 +54,12 @@ struct JetstreamConfig {
 }
 
 pub async fn check(target: &Target<'_>) -> Vec<Finding> {
-    poll::until(target, Instant::now() + target.patience, async || look(target).await).await
+    poll::until(target, Instant::now() + target.links, async || look(target).await).await
 }
 
 async fn look(target: &Target<'_>) -> Vec<Finding> {
     let mut findings = vec![];
-    let clustered = target.desired.cluster.is_some();
+    let clustered = target.hub().is_some();
     for server in target.desired.servers.values() {
         findings.push(domain(server).await);
         if server.member {

@@ -1,10 +1,12 @@
-//! Each declared query, asked once with its contract's example as the service that sends it, where somebody runs that answers.
+//! Each declared query, asked once with its contract's example as the service that sends it, where somebody runs that answers; on a
+//! machine without such a service as its provisioner.
 
 use super::access;
 use super::outcome::{Check, Finding};
 use super::poll;
 use super::target::{Query, Target, Voice};
 use crate::identity::UserId;
+use crate::identity::sets::inbox;
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -30,7 +32,7 @@ async fn asked(target: &Target<'_>, query: &Query) -> Finding {
     let Some(answers) = target.voices.iter().filter(runs).find(|voice| voice.answered.contains(&query.subject)) else {
         return Finding::skipped(Check::Query, subject, "no service that answers it runs here");
     };
-    let Some(asker) = asker(target, query) else {
+    let Some(asker) = asker(target, query).or_else(|| provisioner(target, answers)) else {
         return Finding::skipped(Check::Query, subject, "no service that sends it is here");
     };
     let begun = Instant::now();
@@ -66,6 +68,14 @@ fn asker(target: &Target<'_>, query: &Query) -> Option<Asker> {
         })
     };
     senders.filter_map(with_key).next()
+}
+
+/// On a machine whose services answer and do not ask: its provisioner, who may ask anything there.
+fn provisioner(target: &Target<'_>, answers: &Voice) -> Option<Asker> {
+    let (user, server) =
+        (UserId::LocalProvisioner(answers.machine.clone()), target.desired.servers.get(&answers.machine)?);
+    let inbox = inbox(&answers.machine, "provisioner");
+    (target.hub.is_some() && target.access.login(&user).is_some()).then_some(Asker { user, inbox, door: server.listen })
 }
 
 async fn round_trip(

@@ -94,11 +94,7 @@ fn undeclared(target: &Target<'_>, voice: &Voice) -> Vec<Attempt> {
         others.into_iter().filter(|subject| !voice.stored.contains(*subject)).map(|subject| subject.to_string());
     let strange = [&spaces.commands, &spaces.events, &spaces.queries].into_iter().map(stranger);
     let mut domains = vec!["$JS".to_owned()];
-    if target.desired.cluster.is_some() {
-        domains.extend(
-            crate::plan::domain_of(target.desired, &crate::plan::Scope::Cluster).map(|hub| format!("$JS.{hub}")),
-        );
-    }
+    domains.extend(target.hub().map(|hub| format!("$JS.{hub}")));
     let calls =
         ["STREAM.DELETE", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.MSG.DELETE", "STREAM.CREATE", "CONSUMER.CREATE"];
     let api = domains.iter().flat_map(|domain| calls.map(|call| format!("{domain}.API.{call}.{CANARY}")));

@@ -2,11 +2,13 @@
 
 use super::access::Access;
 use super::watch::{Unwatched, Watch};
-use crate::compile::Desired;
+use crate::compile::desired::ServiceProcess;
+use crate::compile::{Desired, DesiredServer};
 use crate::declare::MessageKind;
 use crate::identity::UserId;
 use crate::identity::sets::inbox;
 use crate::name::{MachineName, ServiceName, Subject};
+use crate::plan;
 use crate::resolve::{Domain, Spaces};
 use crate::seed::Depth;
 use std::collections::BTreeSet;
@@ -27,6 +29,10 @@ pub struct Target<'a> {
     pub depth: Depth,
     /// How long catching up may take, for each kind of check.
     pub patience: Duration,
+    /// How long a link may take to come about.
+    pub links: Duration,
+    /// The domain's cluster, where only one machine is looked at and none of its members is in `desired`.
+    pub hub: Option<MachineName>,
     /// Hears of it while it runs.
     pub watch: &'a dyn Watch,
 }
@@ -87,8 +93,27 @@ impl<'a> Target<'a> {
             running: running.map(|(machine, process)| (machine.clone(), process.service.clone())).collect(),
             depth: Depth::Digest,
             patience: Self::PATIENCE,
+            links: Self::PATIENCE,
+            hub: None,
             watch: &Unwatched,
         }
+    }
+
+    /// One real machine of the domain, from itself: every service of it runs, and its cluster is out of sight.
+    pub fn of_machine(domain: &'a Domain, desired: &'a Desired, access: &'a dyn Access) -> Self {
+        let processes = |(machine, server): (&MachineName, &DesiredServer)| {
+            let of = |process: &ServiceProcess| (machine.clone(), process.service.clone());
+            server.processes.iter().map(of).collect::<Vec<_>>()
+        };
+        let running = desired.servers.iter().flat_map(processes).collect();
+        let hub = domain.cluster.as_ref().map(|cluster| cluster.name.clone());
+        Self { running, hub, ..Self::of(domain, desired, access) }
+    }
+
+    /// What the cluster is called, where the domain has one.
+    pub(super) fn hub(&self) -> Option<&str> {
+        let in_view = self.desired.cluster.as_ref().and_then(|_| plan::domain_of(self.desired, &plan::Scope::Cluster));
+        in_view.or(self.hub.as_ref().map(MachineName::as_str))
     }
 }
 

@@ -190,6 +190,7 @@ fn leaves(sources: &mut Sources) -> Vec<Machine> {
         exec: exec.map(|program| vec![program.to_owned()]),
         query: query.map(str::to_owned),
         current: current.map(|stream| name!(stream)),
+        within: None,
     };
     office.options.gates.insert("events".into(), gate(None, None, Some("EVT-office")));
     office.options.gates.insert("list".into(), gate(None, Some("todos.list"), None));

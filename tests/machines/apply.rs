@@ -93,7 +93,10 @@ pub fn declared_gates_decide() {
     let (office, operator) = office(&lab);
     let text = operator.text_of("office");
     let rows = [
-        ("[settings.gates.mine]\nexec = [\"/bin/false\"]", "gate mine: /bin/false ends with 0"),
+        (
+            "[settings.gates.mine]\nexec = [\"/bin/false\"]\nwithin = \"2s\"",
+            "gate mine: /bin/false ends with 0\" does not hold: /bin/false failed with 1: , after 2 s",
+        ),
         (
             "[force.services.todos]\nexec = [\"/usr/bin/sleep\", \"infinity\"]",
             "gate list: qry.meadow.todos.list is answered",

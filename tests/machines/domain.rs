@@ -84,15 +84,24 @@ pub fn a_bare_machine_is_bootstrapped_over_ssh() {
 
     // Killed while it sends, while keys are made, while it applies; each next one goes on. What was begun there goes on there.
     let words = ssh.bootstrap(&operator, &office, "known");
-    for step in ["2 of 6", "4 of 6", "6 of 6"] {
+    let mut said = String::new();
+    for step in ["2 of 7", "4 of 7", "6 of 7"] {
         operator.killed_after(&words, step);
     }
     until("the last one comes to its end", DEADLINE, || {
         let output = operator.run_words(&words);
         assert!(output.success() || output.stderr.contains("is in use: "), "{}{}", output.stdout, output.stderr);
+        said = output.stderr.clone();
         output.success()
     });
+    // Its domain is away: that is told, and all that the machine does alone is proved.
+    assert!(said.contains("not proved yet: no member of hub (oak, ash, elm) takes its link"), "{said}");
     sound(&office);
+    let output = office.exec(["leafwright", "verify"]);
+    assert_eq!(output.status.code(), Some(4), "{}{}", output.stdout, output.stderr);
+    for line in ["✗ links", "    ✗ office → hub: no link", "✓ queries", "✓ rights", " 1 failed, "] {
+        assert!(output.stdout.contains(line), "{line}: {}", output.stdout);
+    }
     assert!(office.is_active("nats-server.service") && office.is_active("todos@1.service"));
     // The private halves are there and nowhere else.
     let made_there = office.read("/var/lib/leafwright/keys/machines/office/leaf.nk").expect("it has a key");
@@ -168,6 +177,13 @@ pub fn five_bare_machines_become_a_domain() {
         let output = operator.run_words(&ssh.bootstrap(&operator, machine, "known"));
         assert!(output.success(), "{}: {}{}", machine.name(), output.stdout, output.stderr);
         println!("{} is bootstrapped {:.1} s after the first began", machine.name(), began.elapsed().as_secs_f64());
+        let unproved = output.stderr.split("not proved yet: ").nth(1).unwrap_or_default();
+        let missing = match machine.name() {
+            "ash" => "ash has no route to oak and elm\n",
+            "elm" => "elm has no route to oak\n",
+            _ => "",
+        };
+        assert!(unproved.starts_with(missing) && unproved.is_empty() == missing.is_empty(), "{}", output.stderr);
     }
     // The keys of the machines that are not here, which nobody needed until now.
     operator.sign();
@@ -191,6 +207,7 @@ pub fn five_bare_machines_become_a_domain() {
 
     for machine in &machines {
         sound(machine);
+        proved(machine);
         exposed_little(machine);
         does_nothing(&operator, &ssh, machine);
     }
@@ -200,6 +217,23 @@ pub fn five_bare_machines_become_a_domain() {
     crate::firewall::cuts_the_link_and_goes(&operator, ash, office);
     // Nothing that was acknowledged is lost.
     goes_round("oil the gate");
+}
+
+/// `verify` on the machine itself, by its own keys: green, and red where something that it promises is away.
+fn proved(machine: &Machine) {
+    let verify = || machine.exec(["leafwright", "verify", machine.name(), "--within", "5"]);
+    let output = verify();
+    assert!(output.success() && output.stdout.contains(" 0 failed, "), "{}{}", output.stdout, output.stderr);
+    if machine.name() == "office" {
+        println!("{}", output.stdout);
+        machine.must(["systemctl", "stop", "todos@1.service"]);
+        let output = verify();
+        assert_eq!(output.status.code(), Some(4), "{}", output.stdout);
+        assert!(output.stdout.contains("✗ todos.list: "), "{}", output.stdout);
+        machine.must(["systemctl", "start", "todos@1.service"]);
+        let other = machine.exec(["leafwright", "verify", "web"]);
+        assert_eq!(other.status.code(), Some(2), "{}", other.stderr);
+    }
 }
 
 /// A configuration that boots and cannot link: the machine proves its new link, and goes back when the domain does not answer.

@@ -313,6 +313,8 @@ impl Domain {
             running: [(machine("office"), service("todos"))].into(),
             depth: Depth::Full,
             patience: self.patience,
+            links: self.patience,
+            hub: None,
             watch: &leafwright::verify::Unwatched,
         }
     }

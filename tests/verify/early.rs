@@ -109,6 +109,8 @@ async fn a_jetstream_that_began_after_the_first_question_is_on() {
         running: BTreeSet::new(),
         depth: Depth::Digest,
         patience: Duration::from_secs(1),
+        links: Duration::from_secs(1),
+        hub: None,
         watch: &verify::Unwatched,
     };
     let outcome = verify::run(&target).await;

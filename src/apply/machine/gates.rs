@@ -26,7 +26,10 @@ pub async fn look<D: Door>(door: &mut D, gates: &[Gate]) -> BTreeMap<Gate, Seen>
 /// The gates of a change that could be seen before it: a declared one only where the old generation had it too, because a
 /// new one must hold.
 pub fn known_before(change: &Change<'_>) -> Vec<Gate> {
-    let had = |declared: &DeclaredGate| change.old.is_some_and(|old| old.content.gates.contains(declared));
+    let same = |one: &DeclaredGate, other: &DeclaredGate| (&one.name, &one.proof) == (&other.name, &other.proof);
+    let had = |declared: &DeclaredGate| {
+        change.old.is_some_and(|old| old.content.gates.iter().any(|before| same(before, declared)))
+    };
     let known = |gate: &&Gate| if let Gate::Declared(declared) = gate { had(declared) } else { true };
     change.gates.iter().filter(known).cloned().collect()
 }
@@ -49,27 +52,35 @@ pub async fn hold<D: Door>(
     wait: &Wait<'_>,
     tell: &mut (dyn FnMut(Progress<'_>) + Send),
 ) -> Result<(), StepFailed> {
+    let began = door.clock();
     let mut pause = FIRST;
     let mut holding: Option<(Duration, BTreeMap<Gate, Seen>)> = None;
+    // A gate that takes its own time leaves some for all to stay up.
+    let own_time = wait.gates.iter().any(|gate| gate.within().is_some());
+    let mut settled: Option<Duration> = None;
     loop {
         let now = look(door, wait.gates).await;
         let time = door.clock();
-        let worse = first_worse(&now, wait.before).map(|(gate, what)| (gate.clone(), what.to_owned()));
-        match worse {
-            Some((gate, what)) if time >= wait.end => return Err(failed(&gate, &what, wait.within)),
-            Some((gate, what)) => {
-                tell(Progress::Waiting { gate: &gate, what: &what });
+        match worst(&now, wait, began) {
+            Some((gate, what, end)) if time >= end => {
+                return Err(failed(gate, what, gate.within().unwrap_or(wait.within)));
+            }
+            Some((gate, what, _)) => {
+                tell(Progress::Waiting { gate, what });
                 holding = None;
             }
             None => {
+                let more = if own_time { time + 2 * wait.steady } else { wait.end };
+                let end = *settled.get_or_insert(wait.end.max(more));
                 let now: BTreeMap<Gate, Seen> =
                     now.into_iter().filter(|(_, seen)| matches!(seen, Seen::Holds { .. })).collect();
                 let since = holding.filter(|(_, seen)| *seen == now).map_or(time, |(since, _)| since);
                 if time.saturating_sub(since) >= wait.steady {
                     return Ok(());
                 }
-                if time >= wait.end {
-                    let error = anyhow::anyhow!("it was started again and again for {} s", wait.within.as_secs());
+                if time >= end {
+                    let time = time.saturating_sub(began).as_secs().max(wait.within.as_secs());
+                    let error = anyhow::anyhow!("it was started again and again for {time} s");
                     return Err(StepFailed { what: "what was started does not stay up".to_owned(), error });
                 }
                 holding = Some((since, now));
@@ -80,13 +91,16 @@ pub async fn hold<D: Door>(
     }
 }
 
-fn first_worse<'a>(now: &'a BTreeMap<Gate, Seen>, before: &BTreeMap<Gate, Seen>) -> Option<(&'a Gate, &'a str)> {
-    now.iter().find_map(|(gate, seen)| match seen {
-        Seen::Fails { what } if gates::verdict(gate, before.get(gate), seen) == Verdict::Worse => {
-            Some((gate, what.as_str()))
+/// Of the gates that are worse than before the one whose time is over first, and when that is.
+fn worst<'a>(now: &'a BTreeMap<Gate, Seen>, wait: &Wait<'_>, began: Duration) -> Option<(&'a Gate, &'a str, Duration)> {
+    let worse = now.iter().filter_map(|(gate, seen)| match seen {
+        Seen::Fails { what } if gates::verdict(gate, wait.before.get(gate), seen) == Verdict::Worse => {
+            let end = gate.within().map_or(wait.end, |within| began + within);
+            Some((gate, what.as_str(), end))
         }
         _ => None,
-    })
+    });
+    worse.min_by_key(|(_, _, end)| *end)
 }
 
 fn failed(gate: &Gate, what: &str, within: Duration) -> StepFailed {

@@ -33,10 +33,18 @@ pub struct Change<'a> {
     pub new: &'a Generation,
     pub mode: Mode,
     pub gates: &'a [Gate],
-    /// For everything up to the commit.
+    /// For everything up to the commit, but for gates that have a time of their own.
     pub within: Duration,
     /// How long all gates must hold in one piece.
     pub steady: Duration,
+}
+
+impl Change<'_> {
+    /// After this much time nobody is at work on it any more: gates with a time of their own have it after everything else.
+    fn at_most(&self) -> Duration {
+        let longest = self.gates.iter().filter_map(Gate::within).max();
+        self.within + longest.map_or(Duration::ZERO, |longest| longest + 2 * self.steady)
+    }
 }
 
 /// The streams and events of this machine: additive, forward only, and no part of going back.
@@ -111,11 +119,11 @@ pub async fn activate<D: Door, O: Objects>(
 ) -> Result<Done, Failure> {
     let before = gates::look(door, &gates::known_before(change)).await;
     let from = change.old.map(|old| old.number);
-    let attempt = Attempt { from, to: change.new.number, mode: change.mode, within: change.within };
+    let attempt = Attempt { from, to: change.new.number, mode: change.mode, within: change.at_most() };
     door.begin(&attempt).await.map_err(Failure::NotBegun)?;
     let forward = async {
         let end = door.clock() + change.within;
-        door.watch(change.within).await.map_err(StepFailed::watchdog)?;
+        door.watch(change.at_most()).await.map_err(StepFailed::watchdog)?;
         let mut count = steps::Count::of(change.plan);
         steps::carry_out(door, change.new.number, &change.plan.before, &mut count, tell).await?;
         let made = objects.reconcile().await.map_err(StepFailed::objects)?;

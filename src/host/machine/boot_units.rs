@@ -32,6 +32,7 @@ fn boot(program: &str, state: &str) -> String {
     )
 }
 
+/// A gate may take an hour (`gates.*.within`); all have two minutes, and the way back five.
 fn confirm(program: &str, state: &str) -> String {
     format!(
         "[Unit]\n\
@@ -42,7 +43,7 @@ fn confirm(program: &str, state: &str) -> String {
          [Service]\n\
          Type=oneshot\n\
          ExecStart={program} machine confirm --state {state}\n\
-         TimeoutStartSec=300\n"
+         TimeoutStartSec=4200\n"
     )
 }
 

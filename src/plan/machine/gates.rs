@@ -6,6 +6,7 @@ use super::content::Content;
 use super::server_digest;
 use crate::compile::gates::{DeclaredGate, Proof};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// One thing that is looked at again and again until it holds, or the deadline is over.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,11 +32,21 @@ impl Gate {
             Gate::Server { .. } => "nats-server runs this configuration".to_owned(),
             Gate::Recovered => "what nats-server stored is recovered".to_owned(),
             Gate::Link => "the domain answers over the link".to_owned(),
-            Gate::Declared(DeclaredGate { name, proof }) => match proof {
+            Gate::Declared(DeclaredGate { name, proof, .. }) => match proof {
                 Proof::Program { exec } => format!("gate {name}: {} ends with 0", exec.join(" ")),
                 Proof::Query { subject, .. } => format!("gate {name}: {subject} is answered"),
                 Proof::Current { stream } => format!("gate {name}: {stream} has all that its origins have"),
             },
+        }
+    }
+}
+
+impl Gate {
+    /// How long it may take from when everything was started, if it says so itself.
+    pub fn within(&self) -> Option<Duration> {
+        match self {
+            Gate::Declared(declared) => declared.within_ms.map(Duration::from_millis),
+            Gate::Unit { .. } | Gate::Server { .. } | Gate::Recovered | Gate::Link => None,
         }
     }
 }
