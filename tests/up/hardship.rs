@@ -264,7 +264,7 @@ async fn ids(bench: &Bench, stream: &str) -> Vec<String> {
 /// A server with one copy of everything dies three times while events are loaded, and `up` starts it again each time.
 #[test]
 fn a_server_killed_while_it_is_loaded_has_each_event_once_and_in_order() {
-    const EVENTS: u64 = 30_000;
+    const EVENTS: u64 = 60_000;
     let bench = Bench::new(usize::try_from(EVENTS).unwrap());
     let mut up = Running::start(bench.leafwright(&["up"]));
     for least in [1_000, 8_000, 18_000] {
