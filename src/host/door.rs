@@ -53,6 +53,8 @@ pub trait Door: Send {
     fn watch(&mut self, within: Duration) -> impl Future<Output = Result<()>> + Send;
     fn unwatch(&mut self) -> impl Future<Output = Result<()>> + Send;
 
+    /// Packages of the distribution, all of them; or, if it fails, any of them. They stay whatever becomes of the rest.
+    fn install(&mut self, packages: &[String]) -> impl Future<Output = Result<()>> + Send;
     fn observe(
         &mut self,
         paths: &BTreeSet<String>,

@@ -6,6 +6,7 @@
 use super::door::{Accounts, Attempt, Door, Job};
 use crate::compile::units;
 use crate::plan::machine::gates::{Gate, Seen};
+use crate::plan::machine::packages::SeenPackages;
 use crate::plan::machine::{Act, Content, Observation, SeenFile, SeenUnit};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +52,8 @@ pub struct FakeMachine {
     pub running: BTreeMap<String, String>,
     /// Unit files as the manager read them last.
     pub loaded: BTreeMap<String, SeenFile>,
+    /// Packages that are installed. Nothing here removes one.
+    pub packages: BTreeSet<String>,
     pub watchdog: bool,
     /// Gates that fail, with what is seen, by the generation that is placed.
     pub failing: BTreeMap<Gate, String>,
@@ -215,6 +218,17 @@ impl Door for FakeMachine {
         })
     }
 
+    async fn install(&mut self, packages: &[String]) -> Result<()> {
+        for package in packages {
+            self.effect(format!("install {package}"), |it| {
+                ensure!(it.register.attempt.is_none(), "an attempt is pending");
+                it.packages.insert(package.clone());
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     async fn observe(&mut self, paths: &BTreeSet<String>, units: &BTreeSet<String>) -> Result<Observation> {
         let files = self.files.iter().filter(|(path, _)| paths.contains(*path));
         let units = units.iter().map(|unit| {
@@ -227,6 +241,10 @@ impl Door for FakeMachine {
         Ok(Observation {
             files: files.map(|(path, file)| (path.clone(), file.clone())).collect(),
             units: units.collect(),
+            packages: Some(SeenPackages {
+                distribution: vec!["debian".to_owned()],
+                installed: Some(self.packages.clone()),
+            }),
             ..Observation::default()
         })
     }

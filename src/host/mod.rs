@@ -34,6 +34,8 @@ pub mod monitor;
 #[cfg(feature = "world")]
 pub mod nats_server;
 #[cfg(feature = "world")]
+pub mod packages;
+#[cfg(feature = "world")]
 pub mod process;
 #[cfg(feature = "world")]
 pub mod programs;

@@ -67,6 +67,7 @@ const MACHINE: &[Row] = &[
     ("gates.*.exec", "optional<list<string>>", "A program and its arguments, which ends with 0; no shell. Exactly one of `exec`, `query` and `current`.", "", "[\"/usr/lib/meadow/probe\", \"--quiet\"]"),
     ("gates.*.query", "optional<string>", "A query that is answered when it is asked on this machine, with its contract's example.", "", "\"todos.list\""),
     ("gates.*.current", "optional<stream>", "A mirror or a sourcing stream of this machine that has all that its origins have.", "", "\"KEEP-EVT\""),
+    ("packages", "map<map<string>>", "Packages of the distribution that must be installed, by name. Never removed. Where one is called otherwise, its name there, by the `ID` of /etc/os-release; an empty one: none is needed there.", "", "{ chrony = {}, dnsutils = { debian = \"bind9-dnsutils\" } }"),
     ("files.*.mode", "string(/0[0-7]{3}/)", "Permissions, octal.", "\"0644\"", "\"0600\""),
 ];
 

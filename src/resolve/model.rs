@@ -200,6 +200,8 @@ pub struct Options {
     pub units: BTreeMap<String, Unit>,
     pub files: BTreeMap<String, Box<File>>,
     pub gates: BTreeMap<String, Gate>,
+    /// Packages of the distribution: name → `ID` of /etc/os-release → name there.
+    pub packages: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// `network.*`

@@ -74,6 +74,7 @@ pub fn options(machine: &str, domain: &str) -> Options {
         units: BTreeMap::new(),
         files: BTreeMap::new(),
         gates: BTreeMap::new(),
+        packages: BTreeMap::new(),
     }
 }
 
@@ -193,6 +194,8 @@ fn leaves(sources: &mut Sources) -> Vec<Machine> {
     };
     office.options.gates.insert("events".into(), gate(None, None, Some("EVT-office")));
     office.options.gates.insert("list".into(), gate(None, Some("todos.list"), None));
+    office.options.packages.insert("chrony".into(), BTreeMap::new());
+    office.options.packages.insert("dnsutils".into(), [("debian".into(), "bind9-dnsutils".into())].into());
     office.options.gates.insert("probe".into(), gate(Some("/bin/true"), None, None));
     office.options.streams.insert(
         name!("LETTERS"),

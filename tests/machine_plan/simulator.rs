@@ -177,6 +177,7 @@ impl Machine {
             }
             Act::Link { path, to } => drop(self.files.insert(path.clone(), SeenFile::Link { to: to.clone() })),
             Act::Remove { path } => drop(self.files.remove(path)),
+            Act::Install { .. } => panic!("no package is looked at here"),
             Act::Users => self.log.push("users".to_owned()),
             Act::Directories => self.log.push("directories".to_owned()),
             Act::Credentials { .. } => self.log.push("credentials".to_owned()),
@@ -265,6 +266,7 @@ impl Machine {
             units: units.collect(),
             failed: self.failed.clone(),
             server_digest: self.server.as_ref().map(|(config, _)| format!("sha256:{}", server_digest(config))),
+            packages: None,
         }
     }
 

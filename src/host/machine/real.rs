@@ -9,7 +9,7 @@ use super::{Home, files, generations, go_on, room};
 use crate::compile::gates::{DeclaredGate, Proof};
 use crate::host::door::{Accounts, Attempt, Door, Job};
 use crate::host::systemd::{Systemd, Transient};
-use crate::host::{credentials, monitor, programs};
+use crate::host::{credentials, monitor, packages, programs};
 use crate::name::MachineName;
 use crate::plan::machine::gates::{Gate, Seen};
 use crate::plan::machine::{Act, Observation, SeenUnit};
@@ -177,7 +177,7 @@ pub async fn observe(look: Look<'_>, paths: &BTreeSet<String>, units: &BTreeSet<
         None => None,
     };
     let files = files::look(home.root(), paths.iter().map(String::as_str))?;
-    Ok(Observation { active, files, units, failed, server_digest })
+    Ok(Observation { active, files, units, failed, server_digest, packages: None })
 }
 
 /// A step on a file, as the disk takes it: files of the closure are in `entry`.
@@ -243,6 +243,10 @@ impl<L: Link> Door for Real<'_, L> {
             self.systemd.stop(WATCHDOG_UNIT, WATCHDOG).await?;
         }
         Ok(())
+    }
+
+    async fn install(&mut self, packages: &[String]) -> Result<()> {
+        packages::install(packages, &self.home.state().join("packages.log")).await
     }
 
     async fn observe(&mut self, paths: &BTreeSet<String>, units: &BTreeSet<String>) -> Result<Observation> {

@@ -8,6 +8,7 @@ pub mod content;
 pub mod enablement;
 pub mod gates;
 pub mod model;
+pub mod packages;
 pub mod render;
 pub mod secrets;
 pub mod unit_effects;

@@ -2,6 +2,7 @@
 //!
 //! Refuses: bytes. Steps name files of the store by path and digest.
 
+use super::packages::SeenPackages;
 use crate::compile::Effect;
 use crate::plan::model::hex;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub struct Observation {
     pub failed: BTreeSet<String>,
     /// `config_digest` of the nats-server that runs, from its monitoring port.
     pub server_digest: Option<String>,
+    /// The packages of `packages::names`; `None` where nobody looked: then none is installed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<SeenPackages>,
 }
 
 /// A path as it is on disk.
@@ -70,6 +74,11 @@ pub struct SeenUnit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Act {
+    /// Installs a package of the distribution, by the name that it has there; it was declared as `declared`.
+    Install {
+        package: String,
+        declared: String,
+    },
     /// Puts the file `from` of the closure at `path`.
     Place {
         path: String,
@@ -130,6 +139,8 @@ pub enum Why {
     Drifted { what: String },
     /// It ought to run and does not.
     NotRunning { state: String },
+    /// It ought to be installed and is not.
+    NotInstalled,
     /// Something that it reads or needs is changed by these steps.
     Follows { what: Vec<String> },
 }
@@ -162,6 +173,9 @@ pub struct MachinePlan {
     pub to: String,
     /// Digest of the observation: a plan against another one is stale.
     pub parent: String,
+    /// Packages: before anything is begun, because they stay whatever becomes of the rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<MachineStep>,
     /// Refusals; stops of what goes and of what its old definition must stop; files, links, users, directories, daemon-reload; then
     /// nats-server itself with what it stands on.
     pub before: Vec<MachineStep>,
@@ -178,7 +192,7 @@ impl MachinePlan {
 
     /// All steps, in the order in which they are done.
     pub fn steps(&self) -> impl Iterator<Item = &MachineStep> {
-        self.before.iter().chain(&self.after).chain(&self.last)
+        self.first.iter().chain(&self.before).chain(&self.after).chain(&self.last)
     }
 
     /// What must not be done, each with a way out.

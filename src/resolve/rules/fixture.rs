@@ -90,6 +90,7 @@ fn options(name: &str, part: &Part) -> Options {
         units: BTreeMap::new(),
         files: BTreeMap::new(),
         gates: BTreeMap::new(),
+        packages: BTreeMap::new(),
     }
 }
 
