@@ -15,8 +15,8 @@ use leafwright::host::door_fake::{Death, FakeMachine, Unsynced};
 use leafwright::host::machine::register::Mode;
 use leafwright::name::ByteSize;
 use leafwright::plan::machine::gates::{Gate, Reach, of};
-use leafwright::plan::machine::{Content, MachinePlan, SeenFile, between, paths_and_units};
-use std::collections::BTreeMap;
+use leafwright::plan::machine::{Content, MachinePlan, SeenFile, between, paths_and_units, secrets};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 struct NoObjects;
@@ -32,8 +32,8 @@ fn compiled(fixture: &fixture::Fixture) -> leafwright::compile::Compiled {
     leafwright::compile::domain(&fixture.domain, &identity).value.expect("the fixture is sound")
 }
 
-/// Two generations of one machine: the second has another limit of nats-server, one service more, one file less, and two
-/// packages instead of one.
+/// Two generations of one machine: the second has another limit of nats-server, one service more, one file less, two
+/// packages instead of one, and credentials that are encrypted.
 fn generations() -> (Generation, Generation) {
     let content = |change: fn(&mut leafwright::resolve::Machine)| {
         let mut fixture = fixture::meadow();
@@ -48,6 +48,7 @@ fn generations() -> (Generation, Generation) {
             mode: "0644".to_owned(),
         };
         machine.options.files.insert("/etc/motd".to_owned(), file.into());
+        machine.options.credentials.encrypted = false;
         machine.options.packages = [("cowsay".to_owned(), BTreeMap::default())].into();
     };
     let old = content(motd);
@@ -64,7 +65,10 @@ async fn plan(machine: &mut FakeMachine, old: Option<&Content>, new: &Content) -
     let (paths, units) = paths_and_units(old, new);
     let units = units.into_iter().filter(|unit| !unit.contains('*')).collect();
     let seen = machine.observe(&paths, &units).await.unwrap();
-    between(old, new, &seen)
+    let number = machine.generations.iter().find(|(_, content)| content.digest == new.digest);
+    let number = *number.expect("it is in the store").0;
+    let stale = machine.stale(number).await.unwrap();
+    secrets::with(between(old, new, &seen), &stale, &seen)
 }
 
 async fn change(
@@ -135,6 +139,10 @@ fn is_whole(machine: &FakeMachine, content: &Content) -> Result<(), String> {
         let differs = |path: &&String| there.get(*path) != wanted.get(*path);
         let paths: Vec<&String> = there.keys().chain(wanted.keys()).filter(differs).collect();
         return Err(format!("files: {paths:?}"));
+    }
+    let named: BTreeSet<&String> = content.credentials.iter().map(|credential| &credential.path).collect();
+    if machine.credentials.iter().collect::<BTreeSet<_>>() != named {
+        return Err(format!("credentials: {:?} and not {named:?}", machine.credentials));
     }
     for unit in content.steady() {
         match machine.running.get(&unit) {

@@ -8,6 +8,7 @@ use crate::compile::packages::option;
 use crate::compile::{ArtefactKind, manifest, units};
 use crate::host::machine::Home;
 use crate::host::nats_server::{self, MINIMUM};
+use crate::host::systemd::creds;
 use crate::host::{closure, credentials, disk, hardware, packages, programs};
 use crate::plan::machine::{Act, Content, MachinePlan};
 use crate::resolve::hardware::unmet;
@@ -29,6 +30,7 @@ pub async fn all(home: &Home, prepared: &Prepared, content: &Content, plan: &Mac
     faults.extend(room(home, prepared)?);
     let missing = credentials::missing(&prepared.references()?, &prepared.key_store)?;
     faults.extend(missing.iter().map(ToString::to_string));
+    faults.extend(encryption(prepared)?);
     faults.extend(packages_impossible(prepared, plan).await?);
     let scratch = Scratch::write(home, prepared)?;
     match plan.first.is_empty() {
@@ -42,6 +44,22 @@ pub async fn all(home: &Home, prepared: &Prepared, content: &Content, plan: &Mac
 pub async fn with_packages(home: &Home, prepared: &Prepared, content: &Content) -> Result<()> {
     let scratch = Scratch::write(home, prepared)?;
     judged(&of_programs(&scratch, content).await, "nothing was changed but packages")
+}
+
+/// Can this machine encrypt what its services are to get encrypted?
+fn encryption(prepared: &Prepared) -> Result<Option<String>> {
+    const OPTION: &str = "credentials.encrypted";
+    if !prepared.references()?.files.iter().any(|file| file.encrypted_as.is_some()) {
+        return Ok(None);
+    }
+    let span = prepared.machine.origins.of(OPTION).unwrap_or(prepared.machine.origin);
+    let fault = |error: anyhow::Error| {
+        let place = prepared.sources.place(span);
+        format!(
+            "{place}: credentials cannot be encrypted here: {error:#}\n  help: {OPTION} = false, or systemd 250 or newer"
+        )
+    };
+    Ok(creds::works().err().map(fault))
 }
 
 /// What programs there are, and what they say.

@@ -190,6 +190,7 @@ pub struct SeedEvent {
 pub struct Options {
     pub network: Network,
     pub leaf: Leaf,
+    pub credentials: Credentials,
     pub cluster: ClusterMember,
     pub event_store: EventStore,
     pub history: History,
@@ -241,6 +242,14 @@ pub struct Leaf {
     /// The domain CA's certificate. Default `/etc/leafwright/ca.pem`.
     pub ca: String,
     pub limit_nofile: u32,
+}
+
+/// `credentials.*`: how units get what is secret.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// `LoadCredentialEncrypted=`, with the key of the machine's systemd; else `LoadCredential=` of a file for root alone.
+    pub encrypted: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

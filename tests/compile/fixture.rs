@@ -53,6 +53,7 @@ pub fn options(machine: &str, domain: &str) -> Options {
             ca: "/etc/leafwright/ca.pem".to_owned(),
             limit_nofile: 8192,
         },
+        credentials: Credentials::default(),
         cluster: ClusterMember {
             listen: at("0.0.0.0:6222"),
             leafnodes: at("0.0.0.0:7422"),
@@ -185,6 +186,7 @@ fn leaves(sources: &mut Sources) -> Vec<Machine> {
     web.options.services.insert(name!("web"), page.into());
     let mut office = machine(sources, "office", Part::Leaf, options("office", "office"));
     office.options.event_store.enable = true;
+    office.options.credentials.encrypted = true;
     office.events = vec![name!("todos")];
     office.options.services.insert(name!("todos"), Service { instances: 2, ..service("todos", &["/bin/true"]) }.into());
     let gate = |exec: Option<&str>, query: Option<&str>, current: Option<&str>| Gate {

@@ -181,6 +181,7 @@ impl Machine {
             Act::Users => self.log.push("users".to_owned()),
             Act::Directories => self.log.push("directories".to_owned()),
             Act::Credentials { .. } => self.log.push("credentials".to_owned()),
+            Act::RemoveCredential { .. } => {}
             Act::DaemonReload => self.read_units(),
             Act::Stop { unit } => {
                 assert_eq!(

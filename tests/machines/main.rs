@@ -10,6 +10,7 @@ mod changes;
 mod client;
 mod domain;
 mod drift;
+mod encrypted;
 mod firewall;
 mod harness;
 mod history;
@@ -46,6 +47,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside packages::packages_are_installed_and_never_removed,
     Inside room::a_disk_that_runs_full_goes_back,
     Inside secrets::secrets_stay_where_they_are_meant_to_be,
+    Inside encrypted::credentials_are_encrypted_for_their_machine,
     Inside domain::a_bare_machine_is_bootstrapped_over_ssh,
     Inside domain::five_bare_machines_become_a_domain,
     Inside history::what_became_of_a_machine_is_told_on_another,

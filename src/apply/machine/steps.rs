@@ -119,6 +119,7 @@ async fn one<D: Door>(door: &mut D, generation: u64, steps: &[MachineStep]) -> R
         Act::Users => door.accounts(Accounts::Users).await,
         Act::Directories => door.accounts(Accounts::Directories).await,
         Act::Credentials { .. } => door.credentials(generation).await,
+        Act::RemoveCredential { path } => door.remove_credential(path).await,
         Act::DaemonReload => door.daemon_reload().await,
         Act::Stop { unit } => door.job(Job::Stop, unit).await,
         Act::Reload { unit } => door.job(Job::Reload, unit).await,

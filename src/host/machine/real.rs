@@ -12,6 +12,7 @@ use crate::host::systemd::{Systemd, Transient};
 use crate::host::{credentials, monitor, packages, programs};
 use crate::name::MachineName;
 use crate::plan::machine::gates::{Gate, Seen};
+use crate::plan::machine::secrets::SecretFile;
 use crate::plan::machine::{Act, Observation, SeenUnit};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::BTreeSet;
@@ -280,6 +281,16 @@ impl<L: Link> Door for Real<'_, L> {
         let machine = MachineName::parse(&self.register.machine)?;
         let references = credentials::read(&entry, &machine)?;
         credentials::place(&references, &self.keys, self.home.root()).map(|_| ())
+    }
+
+    async fn stale(&mut self, generation: u64) -> Result<Vec<SecretFile>> {
+        let entry = self.home.entry(&generations::read(self.home, generation)?.closure);
+        let references = credentials::read(&entry, &MachineName::parse(&self.register.machine)?)?;
+        credentials::stale(&references, &self.keys, self.home.root())
+    }
+
+    async fn remove_credential(&mut self, path: &str) -> Result<()> {
+        credentials::remove(self.home.root(), path)
     }
 
     async fn daemon_reload(&mut self) -> Result<()> {

@@ -7,6 +7,7 @@ use super::enablement;
 use super::graph::{self, Graph};
 use super::read_unit::read_unit;
 use crate::compile::artefact::{ArtefactKind, Closure, Effect};
+use crate::compile::credentials::Credential;
 use crate::compile::gates::DeclaredGate;
 use crate::compile::packages::DeclaredPackage;
 use crate::plan::model::hex;
@@ -36,6 +37,8 @@ pub struct Content {
     pub server: Value,
     /// What its modules want to hold before it is committed.
     pub gates: Vec<DeclaredGate>,
+    /// Its secret files, as references.
+    pub credentials: Vec<Credential>,
     /// Packages of the distribution that must be there before it.
     pub packages: Vec<DeclaredPackage>,
 }
@@ -101,7 +104,7 @@ impl Content {
     }
 
     /// The content of a closure from the store: its `manifest.json`, and `text_of` for the texts that have a meaning here
-    /// (units, nats-server's configuration, gates, packages), by their path below the closure.
+    /// (units, nats-server's configuration, gates, credentials, packages), by their path below the closure.
     pub fn read(manifest: &str, text_of: impl Fn(&str) -> Option<String>) -> Result<Self, Unreadable> {
         let refuse = |fault: serde_json::Error| Unreadable(format!("the manifest cannot be read: {fault}"));
         let value: Value = serde_json::from_str(manifest).map_err(refuse)?;
@@ -135,6 +138,9 @@ impl Content {
         let unreadable = |fault: serde_json::Error| Unreadable(format!("`{}` cannot be read: {fault}", placed.from));
         if placed.kind == ArtefactKind::Gates {
             self.gates = serde_json::from_str(&text()?).map_err(unreadable)?;
+        }
+        if placed.kind == ArtefactKind::Credentials {
+            self.credentials = serde_json::from_str(&text()?).map_err(unreadable)?;
         }
         if placed.kind == ArtefactKind::Packages {
             self.packages = serde_json::from_str(&text()?).map_err(unreadable)?;

@@ -103,6 +103,10 @@ pub enum Act {
     Credentials {
         names: Vec<String>,
     },
+    /// Removes a secret file that nothing names any more.
+    RemoveCredential {
+        path: String,
+    },
     /// The manager reads unit files again.
     DaemonReload,
     Stop {

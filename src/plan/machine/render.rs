@@ -47,7 +47,7 @@ pub fn summary(plan: &MachinePlan) -> String {
     let reload = units(|act| if let Act::Reload { unit } = act { Some(unit) } else { None });
     let count = |wanted: fn(&Act) -> bool| plan.steps().filter(|step| wanted(&step.act)).count();
     let place = count(|act| matches!(act, Act::Place { .. } | Act::Link { .. }));
-    let remove = count(|act| matches!(act, Act::Remove { .. }));
+    let remove = count(|act| matches!(act, Act::Remove { .. } | Act::RemoveCredential { .. }));
     let mut parts = vec![];
     let install = count(|act| matches!(act, Act::Install { .. }));
     if install > 0 {
@@ -90,6 +90,7 @@ pub fn sentence(step: &MachineStep) -> String {
         Act::Users => "make users".to_owned(),
         Act::Directories => "make directories".to_owned(),
         Act::Credentials { names } => format!("make {} of this machine's keys", listed(names.clone(), ", ")),
+        Act::RemoveCredential { path } => format!("remove the credential {path}"),
         Act::DaemonReload => "let systemd read its units again".to_owned(),
         Act::Stop { unit } => format!("stop {unit}"),
         Act::Reload { unit } => format!("reload {unit}"),
