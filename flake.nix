@@ -78,8 +78,8 @@
       # `leafwright.machine = "pi";` makes a NixOS machine the machine of that name.
       #
       # It links the closure's units and configuration, file by file: /etc/leafwright/credentials must stay a directory of
-      # the machine's own, because secrets stay where they were made. It does not place them, and it does not put
-      # nats-server where the unit looks for it; that is the machine's part.
+      # the machine's own, because secrets stay where they were made. It does not place them, it does not put nats-server
+      # where the unit looks for it, and it installs no `packages`; that is the machine's part.
       nixosModules.default = { config, lib, pkgs, ... }:
         let
           name = config.leafwright.machine;

@@ -10,13 +10,14 @@ use anyhow::Result;
 use fixture::edit;
 use leafwright::apply::machine::{self, Change, Count, Failure, Generation, Objects, activate, carry_out, go_back};
 use leafwright::compile::gates::{DeclaredGate, Proof};
+use leafwright::compile::packages::DeclaredPackage;
 use leafwright::host::door::Door;
 use leafwright::host::door_fake::{Death, FakeMachine, Unsynced};
 use leafwright::host::machine::register::Mode;
 use leafwright::name::ByteSize;
 use leafwright::plan::machine::gates::{Gate, Reach, of};
-use leafwright::plan::machine::{Content, MachinePlan, SeenFile, between, paths_and_units};
-use std::collections::BTreeMap;
+use leafwright::plan::machine::{Content, MachinePlan, SeenFile, between, paths_and_units, secrets};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 struct NoObjects;
@@ -32,7 +33,8 @@ fn compiled(fixture: &fixture::Fixture) -> leafwright::compile::Compiled {
     leafwright::compile::domain(&fixture.domain, &identity).value.expect("the fixture is sound")
 }
 
-/// Two generations of one machine: the second has another limit of nats-server, one service more, one file less.
+/// Two generations of one machine: the second has another limit of nats-server, one service more, one file less, two
+/// packages instead of one, and credentials that are encrypted.
 fn generations() -> (Generation, Generation) {
     let content = |change: fn(&mut leafwright::resolve::Machine)| {
         let mut fixture = fixture::meadow();
@@ -47,6 +49,8 @@ fn generations() -> (Generation, Generation) {
             mode: "0644".to_owned(),
         };
         machine.options.files.insert("/etc/motd".to_owned(), file.into());
+        machine.options.credentials.encrypted = false;
+        machine.options.packages = [("cowsay".to_owned(), BTreeMap::default())].into();
     };
     let old = content(motd);
     let new = content(|machine| {
@@ -62,7 +66,10 @@ async fn plan(machine: &mut FakeMachine, old: Option<&Content>, new: &Content) -
     let (paths, units) = paths_and_units(old, new);
     let units = units.into_iter().filter(|unit| !unit.contains('*')).collect();
     let seen = machine.observe(&paths, &units).await.unwrap();
-    between(old, new, &seen)
+    let number = machine.generations.iter().find(|(_, content)| content.digest == new.digest);
+    let number = *number.expect("it is in the store").0;
+    let stale = machine.stale(number).await.unwrap();
+    secrets::with(between(old, new, &seen), &stale, &seen)
 }
 
 async fn change(
@@ -71,6 +78,7 @@ async fn change(
     new: &Generation,
 ) -> Result<machine::Done, Failure> {
     let plan = plan(machine, old.map(|old| &old.content), &new.content).await;
+    machine::install(machine, new.number, &plan, &mut |_| ()).await?;
     let gates = of(&new.content, Reach::Machine);
     let change = Change {
         plan: &plan,
@@ -133,6 +141,10 @@ fn is_whole(machine: &FakeMachine, content: &Content) -> Result<(), String> {
         let paths: Vec<&String> = there.keys().chain(wanted.keys()).filter(differs).collect();
         return Err(format!("files: {paths:?}"));
     }
+    let named: BTreeSet<&String> = content.credentials.iter().map(|credential| &credential.path).collect();
+    if machine.credentials.iter().collect::<BTreeSet<_>>() != named {
+        return Err(format!("credentials: {:?} and not {named:?}", machine.credentials));
+    }
     for unit in content.steady() {
         match machine.running.get(&unit) {
             None => return Err(format!("{unit} does not run")),
@@ -145,8 +157,16 @@ fn is_whole(machine: &FakeMachine, content: &Content) -> Result<(), String> {
     surplus.map_or(Ok(()), |unit| Err(format!("{unit} runs and ought not to")))
 }
 
+fn has(machine: &FakeMachine, package: &DeclaredPackage) -> bool {
+    machine.packages.contains(package.names.get("debian").unwrap_or(&package.name))
+}
+
 fn is_one_of_both(machine: &FakeMachine, old: &Generation, new: &Generation, what: &str) {
     assert_eq!(machine.register.attempt, None, "{what}: something is pending");
+    // Packages only come: those of the old generation stay with the new one, those of the new one after the way back.
+    let there = |generation: &Generation| generation.content.packages.iter().all(|package| has(machine, package));
+    assert!(there(old), "{what}: {:?}", machine.packages);
+    assert!(machine.register.active != Some(2) || there(new), "{what}: {:?}", machine.packages);
     let wanted = if machine.register.active == Some(2) { new } else { old };
     assert_eq!(machine.register.active, Some(wanted.number), "{what}");
     if let Err(fault) = is_whole(machine, &wanted.content) {
@@ -228,6 +248,39 @@ async fn killed_while_it_goes_back_it_goes_back_again() {
             assert_eq!(machine.register.active, Some(1));
         }
     }
+}
+
+#[tokio::test]
+async fn packages_come_before_anything_is_begun_and_stay_whatever_becomes_of_it() {
+    let (old, new) = generations();
+    let mut machine = settled(&old, &new).await;
+    assert_eq!(machine.packages, ["cowsay".to_owned()].into());
+    machine.failing.insert(Gate::Unit { unit: "nats-server.service".to_owned() }, "it crashed".to_owned());
+    change(&mut machine, Some(&old), &new).await.expect_err("a gate fails");
+    is_one_of_both(&machine, &old, &new, "a gate failed");
+    assert_eq!(machine.register.active, Some(1));
+    assert_eq!(
+        machine.done[..3],
+        ["install bind9-dnsutils", "install chrony", "begin"],
+        "all of it: {:?}",
+        machine.done
+    );
+    assert_eq!(machine.packages, ["bind9-dnsutils", "chrony", "cowsay"].map(str::to_owned).into());
+    // Killed between two packages: nothing is pending, and the next one installs what is left.
+    let mut machine = settled(&old, &new).await;
+    machine.dies_at = Some((1, Death::After));
+    let failure = change(&mut machine, Some(&old), &new).await.expect_err("it dies");
+    assert!(matches!(failure, Failure::NotInstalled(_)), "{failure}");
+    machine.revive();
+    is_one_of_both(&machine, &old, &new, "killed between two packages");
+    let left = plan(&mut machine, Some(&old.content), &new.content).await;
+    let left: Vec<&str> = left.first.iter().map(|step| step.id.as_str()).collect();
+    assert_eq!(left, ["package/chrony/install"]);
+    // One that was taken away by a hand comes back, and nothing else is done.
+    change(&mut machine, Some(&old), &new).await.expect("it goes well");
+    machine.packages.clear();
+    let drift = plan(&mut machine, Some(&new.content), &new.content).await;
+    assert_eq!(drift.steps().count(), 2, "{drift:?}");
 }
 
 #[tokio::test]

@@ -206,7 +206,7 @@ fn a_secret_in_a_declaration_compiles_to_nothing() {
 #[test]
 fn what_cannot_be_written_is_blamed_and_not_written() {
     type Change = fn(&mut leafwright::resolve::Machine);
-    let rows: [(&str, u16, Change); 16] = [
+    let rows: [(&str, u16, Change); 20] = [
         ("a newline in a server name", 702, |m| m.options.leaf.server_name = "a\nb".into()),
         ("a newline in an argument", 702, |m| {
             m.options.services.get_mut("thermometer").unwrap().exec.push("a\nb".into())
@@ -237,6 +237,10 @@ fn what_cannot_be_written_is_blamed_and_not_written() {
         ("a gate that takes too long", 706, |m| gate_within(m, 3601)),
         ("a gate that takes no time", 706, |m| gate_within(m, 0)),
         ("a gate on a stream that draws from nowhere", 706, |m| gate(m, None, None, Some("CMD-thermo"))),
+        ("a package that is an option", 707, |m| package(m, "--purge", &[])),
+        ("a package that is taken away", 707, |m| package(m, "chrony-", &[])),
+        ("a package that is a pattern there", 707, |m| package(m, "chrony", &[("debian", "chron*")])),
+        ("a package of no distribution", 707, |m| package(m, "chrony", &[("Debian 13", "chrony")])),
     ];
     for (what, code, change) in rows {
         let mut fixture = fixture::meadow();
@@ -245,6 +249,11 @@ fn what_cannot_be_written_is_blamed_and_not_written() {
         assert!(checked.value.is_none(), "{what}");
         assert_eq!(codes(&checked.report), [Code(code)], "{what}");
     }
+}
+
+fn package(machine: &mut leafwright::resolve::Machine, name: &str, names: &[(&str, &str)]) {
+    let names = names.iter().map(|(id, name)| ((*id).to_owned(), (*name).to_owned())).collect();
+    machine.options.packages.insert(name.to_owned(), names);
 }
 
 fn gate(machine: &mut leafwright::resolve::Machine, exec: Option<&str>, query: Option<&str>, current: Option<&str>) {

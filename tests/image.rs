@@ -7,8 +7,12 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn apply(root: &Path) -> Output {
+    apply_of(Path::new(env!("CARGO_MANIFEST_DIR")), root)
+}
+
+fn apply_of(domain: &Path, root: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
-    command.args(["apply", "office", "--yes", "--domain", env!("CARGO_MANIFEST_DIR"), "--root"]).arg(root);
+    command.args(["apply", "office", "--yes", "--domain"]).arg(domain).arg("--root").arg(root);
     command.output().unwrap()
 }
 
@@ -55,4 +59,30 @@ fn a_link_in_an_image_does_not_lead_out_of_it() {
     symlink(&outside, root.join("etc/nats")).unwrap();
     let _output = apply(&root);
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "nothing was written outside");
+}
+
+#[test]
+fn packages_of_an_image_are_named_and_not_installed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (domain, root) = (directory.path().join("domain"), directory.path().join("root"));
+    fs::create_dir(&domain).unwrap();
+    let parts = ["domain.toml", "machines", "modules", "hardware", "people", "events", "contracts", "identity"];
+    let from = parts.map(|part| Path::new(env!("CARGO_MANIFEST_DIR")).join(part));
+    assert!(Command::new("cp").arg("-r").args(from).arg(&domain).status().unwrap().success());
+    let machine = domain.join("machines/office.toml");
+    let named = "\n[settings.packages]\nchrony = {}\ndnsutils = { debian = \"bind9-dnsutils\" }\n";
+    fs::write(&machine, fs::read_to_string(&machine).unwrap() + named).unwrap();
+    for (path, text) in
+        [("etc/os-release", "ID=debian\n"), ("var/lib/dpkg/status", "Package: chrony\nStatus: install ok installed\n")]
+    {
+        fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+        fs::write(root.join(path), text).unwrap();
+    }
+    let output = apply_of(&domain, &root);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(
+        said(&output).contains(&format!("not installed in {}: bind9-dnsutils\n", root.display())),
+        "{}",
+        said(&output)
+    );
 }

@@ -23,6 +23,7 @@ pub enum ArtefactKind {
     AccountJwt,
     UserJwt,
     Gates,
+    Packages,
 }
 
 /// What a change of the artefact does to the machine.

@@ -31,6 +31,8 @@ fn effect_of(kind: ArtefactKind) -> Effect {
         | ArtefactKind::Events
         | ArtefactKind::Credentials
         | ArtefactKind::Gates
+        // They are installed before anything else, and never removed.
+        | ArtefactKind::Packages
         | ArtefactKind::History
         | ArtefactKind::AccountJwt
         // It is put into the creds file; whoever puts it there knows who reads that.

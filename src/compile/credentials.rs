@@ -3,6 +3,7 @@
 //! Refuses: bytes of any kind of key.
 
 use super::canonical::{self, Dialect};
+use super::environment::CREDENTIAL;
 use super::link::Linked;
 use super::units;
 use crate::name::ServiceName;
@@ -22,6 +23,9 @@ pub struct Credential {
     /// Units that read it.
     pub readers: Vec<String>,
     pub what: String,
+    /// The name that is in it where it is encrypted for the machine; systemd hands it over under no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypted_as: Option<String>,
 }
 
 /// Beside the hub credential: `/etc/leafwright/credentials` unless the declarations say otherwise.
@@ -33,9 +37,16 @@ fn directory(machine: &Machine) -> &str {
 /// Where the JWT lies that belongs into `leaf.creds`: below the closure, and on the machine.
 pub const LEAF_JWT: &str = "etc/leafwright/leaf.jwt";
 
-/// Where the seed of a service's key lies on the machine.
+/// Where the seed of a service's key lies on the machine. An encrypted one lies beside: a generation that is gone back to finds
+/// its own.
 pub fn service_file(machine: &Machine, service: &ServiceName) -> String {
-    format!("{}/service-{service}.nk", directory(machine))
+    let encrypted = if machine.options.credentials.encrypted { ".cred" } else { "" };
+    format!("{}/service-{service}.nk{encrypted}", directory(machine))
+}
+
+/// The directive by which a unit loads it.
+pub fn directive(machine: &Machine) -> &'static str {
+    if machine.options.credentials.encrypted { "LoadCredentialEncrypted" } else { "LoadCredential" }
 }
 
 pub fn of_machine(linked: &Linked<'_>, machine: &Machine) -> Vec<Credential> {
@@ -48,6 +59,7 @@ pub fn of_machine(linked: &Linked<'_>, machine: &Machine) -> Vec<Credential> {
         owner: "nats".to_owned(),
         readers: vec![units::NATS.to_owned()],
         what: what.to_owned(),
+        encrypted_as: None,
     };
     match machine.part {
         Part::Member if options.cluster.link == Link::Tls || options.leaf.link == Link::Tls => {
@@ -66,6 +78,7 @@ pub fn of_machine(linked: &Linked<'_>, machine: &Machine) -> Vec<Credential> {
             owner: "root".to_owned(),
             readers: vec![units::service_unit(service)],
             what: "the seed of a service's key; systemd hands it over".to_owned(),
+            encrypted_as: options.credentials.encrypted.then(|| CREDENTIAL.to_owned()),
         }));
     }
     all.sort();

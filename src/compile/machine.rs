@@ -13,7 +13,7 @@ use super::permissions::Rights;
 use super::units::{self, Triggers};
 use super::{
     accounts, behind, consumers, credentials, effects, environment, events, files, gates, history, nats_server,
-    permissions, streams,
+    packages, permissions, streams,
 };
 use crate::diag::{Code, Diagnostic, Report, Span, Spanned};
 use crate::identity::{PublicIdentity, UserId};
@@ -35,6 +35,7 @@ pub fn compile(linked: &Linked<'_>, machine: &Machine, identity: &PublicIdentity
     artefacts.extend(objects_as_data(linked, machine, &rights));
     artefacts.extend(declared_files(machine, report));
     artefacts.extend(gates::of_machine(linked, machine, report));
+    artefacts.extend(packages::of_machine(machine, report));
     artefacts.extend(certificates(machine, identity));
     artefacts.extend(leaf_jwt(machine, identity));
     close(machine.name.as_str(), artefacts, report)

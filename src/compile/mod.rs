@@ -12,6 +12,7 @@ pub mod gates;
 pub mod history;
 pub mod jetstream;
 pub mod layout;
+pub mod packages;
 pub mod units;
 
 mod accounts;

@@ -192,7 +192,7 @@ fn service(
         ("ExecStart", quote::command(&service.exec)?),
         ("EnvironmentFile", format!("/{}", super::environment::path(name))),
         (
-            "LoadCredential",
+            super::credentials::directive(machine),
             format!("{}:{}", super::environment::CREDENTIAL, super::credentials::service_file(machine, name)),
         ),
         ("Restart", "always".to_owned()),

@@ -1,9 +1,11 @@
 //! Credentials on the machine: what the closure refers to is made of the machine's own keys and put where it belongs.
 //!
 //! Refuses: a key that is not the one that was signed, a file that others could read, and saying what is in one.
-//! `sealed` is the one place where content becomes what is written: `LoadCredentialEncrypted=` would change it and `same`.
+//! `written` is the one place where content becomes what is on the disk: the secret, or what systemd-creds makes of it.
 
+use super::disk::sync_directory;
 use super::keys::{KeyId, KeyStore, Owner, Secret, put_secret_for};
+use super::systemd::creds;
 use crate::compile::Closure;
 use crate::compile::credentials::{Credential, LEAF_JWT};
 use crate::compile::units;
@@ -112,19 +114,33 @@ pub fn place(references: &References, store: &Path, root: &Path) -> Result<Vec<S
     // Everything is made before anything is written.
     for file in &references.files {
         match content(references, file, &opened)? {
-            Ok(secret) => made.push((file, sealed(secret), owner(root, &file.owner)?)),
+            Ok(secret) => made.push((file, secret, owner(root, &file.owner)?)),
             Err(why) => bail!("the credential {} of {} is missing: {why}", file.name, references.machine),
         }
     }
-    let mut changed = vec![];
+    let mut other = vec![];
     for (file, secret, owner) in made {
         let path = below(root, &file.path)?;
-        if !same(&path, &secret, file.mode, owner)? {
-            put_secret_for(&path, &secret, file.mode, owner)?;
-            changed.push(file.name.clone());
+        if !same(&path, file, &secret, owner)? {
+            other.push((file, path, written(file, secret)?, owner));
         }
     }
+    let mut changed = vec![];
+    for (file, path, text, owner) in other {
+        put_secret_for(&path, &text, file.mode, owner)?;
+        changed.push(file.name.clone());
+    }
     Ok(changed)
+}
+
+/// Removes a secret file that no generation needs any more. Its key stays in the key store.
+pub fn remove(root: &Path, path: &str) -> Result<()> {
+    let path = root.join(path.trim_start_matches('/'));
+    match fs::remove_file(&path) {
+        Ok(()) => sync_directory(path.parent().unwrap_or(root)),
+        Err(gone) if gone.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot remove {}", path.display())),
+    }
 }
 
 /// The files that are not there as they must be: absent, of other bytes, of another mode or owner. Nothing is changed.
@@ -135,7 +151,7 @@ pub fn stale(references: &References, store: &Path, root: &Path) -> Result<Vec<S
         let Ok(secret) = content(references, file, &opened)? else { continue };
         // A user that is not there yet owns nothing.
         let there = match owner(root, &file.owner) {
-            Ok(owner) => same(&root.join(file.path.trim_start_matches('/')), &sealed(secret), file.mode, owner)?,
+            Ok(owner) => same(&root.join(file.path.trim_start_matches('/')), file, &secret, owner)?,
             Err(_) => false,
         };
         if !there {
@@ -211,13 +227,18 @@ fn certifies(certificate: Option<&str>, key: &Secret) -> bool {
         .is_ok_and(|key| der.windows(key.der_bytes().len()).any(|part| part == key.der_bytes()))
 }
 
-/// What is written of a secret: the secret.
-fn sealed(secret: Secret) -> Secret {
-    secret
+/// What is written of a secret: the secret, or what only this machine makes it of again.
+fn written(file: &SecretFile, secret: Secret) -> Result<Secret> {
+    match &file.encrypted_as {
+        None => Ok(secret),
+        Some(name) => {
+            creds::encrypt(name, &secret).with_context(|| format!("the credential {} cannot be encrypted", file.name))
+        }
+    }
 }
 
-/// Is the file there with these bytes, mode and owner? Only yes or no gets out.
-fn same(path: &Path, secret: &Secret, mode: u32, owner: Owner) -> Result<bool> {
+/// Is the file there with this secret, mode and owner? Only yes or no gets out.
+fn same(path: &Path, file: &SecretFile, secret: &Secret, owner: Owner) -> Result<bool> {
     let found = match path.symlink_metadata() {
         Err(gone) if gone.kind() == ErrorKind::NotFound => return Ok(false),
         other => other.with_context(|| format!("cannot look at {}", path.display()))?,
@@ -225,9 +246,12 @@ fn same(path: &Path, secret: &Secret, mode: u32, owner: Owner) -> Result<bool> {
     if found.is_dir() {
         bail!("{} is a directory, and a credential must go there", path.display());
     }
-    let right = (found.mode() & 0o7777, found.uid(), found.gid()) == (mode, owner.uid, owner.gid);
+    let right = (found.mode() & 0o7777, found.uid(), found.gid()) == (file.mode, owner.uid, owner.gid);
     if !found.is_file() || !right {
         return Ok(false);
+    }
+    if let Some(name) = &file.encrypted_as {
+        return Ok(creds::holds(path, name, secret));
     }
     let there = Zeroizing::new(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?);
     Ok(there.as_slice() == secret.reveal().as_bytes())

@@ -4,6 +4,7 @@
 
 use crate::host::machine::register::Mode;
 use crate::plan::machine::gates::{Gate, Seen};
+use crate::plan::machine::secrets::SecretFile;
 use crate::plan::machine::{Act, Observation};
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -53,6 +54,8 @@ pub trait Door: Send {
     fn watch(&mut self, within: Duration) -> impl Future<Output = Result<()>> + Send;
     fn unwatch(&mut self) -> impl Future<Output = Result<()>> + Send;
 
+    /// Packages of the distribution, all of them; or, if it fails, any of them. They stay whatever becomes of the rest.
+    fn install(&mut self, packages: &[String]) -> impl Future<Output = Result<()>> + Send;
     fn observe(
         &mut self,
         paths: &BTreeSet<String>,
@@ -64,6 +67,10 @@ pub trait Door: Send {
     fn accounts(&mut self, which: Accounts) -> impl Future<Output = Result<()>> + Send;
     /// Makes the secret files of a generation of the machine's own keys.
     fn credentials(&mut self, generation: u64) -> impl Future<Output = Result<()>> + Send;
+    /// Those of a generation that are not there as they must be. Nothing is changed.
+    fn stale(&mut self, generation: u64) -> impl Future<Output = Result<Vec<SecretFile>>> + Send;
+    /// One that is not there is gone already.
+    fn remove_credential(&mut self, path: &str) -> impl Future<Output = Result<()>> + Send;
     fn daemon_reload(&mut self) -> impl Future<Output = Result<()>> + Send;
     fn job(&mut self, job: Job, unit: &str) -> impl Future<Output = Result<()>> + Send;
 

@@ -5,7 +5,10 @@
 
 use super::door::{Accounts, Attempt, Door, Job};
 use crate::compile::units;
+use crate::name::MachineName;
 use crate::plan::machine::gates::{Gate, Seen};
+use crate::plan::machine::packages::SeenPackages;
+use crate::plan::machine::secrets::{self, SecretFile};
 use crate::plan::machine::{Act, Content, Observation, SeenFile, SeenUnit};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +54,10 @@ pub struct FakeMachine {
     pub running: BTreeMap<String, String>,
     /// Unit files as the manager read them last.
     pub loaded: BTreeMap<String, SeenFile>,
+    /// Secret files that are there.
+    pub credentials: BTreeSet<String>,
+    /// Packages that are installed. Nothing here removes one.
+    pub packages: BTreeSet<String>,
     pub watchdog: bool,
     /// Gates that fail, with what is seen, by the generation that is placed.
     pub failing: BTreeMap<Gate, String>,
@@ -217,6 +224,17 @@ impl Door for FakeMachine {
         })
     }
 
+    async fn install(&mut self, packages: &[String]) -> Result<()> {
+        for package in packages {
+            self.effect(format!("install {package}"), |it| {
+                ensure!(it.register.attempt.is_none(), "an attempt is pending");
+                it.packages.insert(package.clone());
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     async fn observe(&mut self, paths: &BTreeSet<String>, units: &BTreeSet<String>) -> Result<Observation> {
         let files = self.files.iter().filter(|(path, _)| paths.contains(*path));
         let units = units.iter().map(|unit| {
@@ -229,6 +247,10 @@ impl Door for FakeMachine {
         Ok(Observation {
             files: files.map(|(path, file)| (path.clone(), file.clone())).collect(),
             units: units.collect(),
+            packages: Some(SeenPackages {
+                distribution: vec!["debian".to_owned()],
+                installed: Some(self.packages.clone()),
+            }),
             ..Observation::default()
         })
     }
@@ -262,8 +284,29 @@ impl Door for FakeMachine {
         self.effect(format!("{which:?}").to_lowercase(), |_| Ok(()))
     }
 
-    async fn credentials(&mut self, _generation: u64) -> Result<()> {
-        self.effect("credentials".into(), |_| Ok(()))
+    async fn credentials(&mut self, generation: u64) -> Result<()> {
+        let content = self.generations.get(&generation).cloned().unwrap_or_default();
+        // Each is renamed and synced by itself.
+        for credential in content.credentials {
+            self.effect(format!("credential {}", credential.path), |it| {
+                it.credentials.insert(credential.path);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn stale(&mut self, generation: u64) -> Result<Vec<SecretFile>> {
+        let content = self.generations.get(&generation).context("there is no such generation")?;
+        let files = secrets::files(&MachineName::parse(&content.name)?, &content.credentials)?;
+        Ok(files.into_iter().filter(|file| !self.credentials.contains(&file.path)).collect())
+    }
+
+    async fn remove_credential(&mut self, path: &str) -> Result<()> {
+        self.effect(format!("remove credential {path}"), |it| {
+            it.credentials.remove(path);
+            Ok(())
+        })
     }
 
     async fn daemon_reload(&mut self) -> Result<()> {

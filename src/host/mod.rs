@@ -40,6 +40,8 @@ pub mod monitor;
 #[cfg(feature = "world")]
 pub mod nats_server;
 #[cfg(feature = "world")]
+pub mod packages;
+#[cfg(feature = "world")]
 pub mod process;
 #[cfg(feature = "world")]
 pub mod programs;

@@ -5,6 +5,7 @@
 use super::process::{PATH, die_with_parent};
 use anyhow::{Context, Result, bail};
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -106,6 +107,37 @@ async fn kill(child: &mut Child) -> std::io::Result<()> {
         let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
     }
     child.wait().await.map(|_| ())
+}
+
+/// A program that must not be cut short: it goes on when we die, so its words go to a file.
+pub struct Alone<'a> {
+    pub program: &'a OsStr,
+    pub args: &'a [&'a OsStr],
+    /// Besides `PATH` and `LANG`.
+    pub environment: &'a [(&'a str, &'a str)],
+    /// Written anew, for root alone.
+    pub log: &'a Path,
+}
+
+/// Runs it to its end, and says with what: `None` for a signal. When the deadline passes, it and what it started are killed.
+pub async fn run_alone(alone: &Alone<'_>, deadline: Duration) -> Result<Option<i32>> {
+    let name = alone.program.display();
+    let mut open = std::fs::OpenOptions::new();
+    let log = open.create(true).write(true).truncate(true).mode(0o600).open(alone.log);
+    let log = log.with_context(|| format!("cannot write {}", alone.log.display()))?;
+    let mut command = Command::new(alone.program);
+    command.args(alone.args).env_clear().env("PATH", PATH).env("LANG", "C.UTF-8");
+    command.envs(alone.environment.iter().copied()).current_dir("/").stdin(Stdio::null());
+    command.stdout(log.try_clone()?).stderr(log).process_group(0);
+    let mut child = command.spawn().with_context(|| format!("cannot run {name}"))?;
+    let Ok(ended) = tokio::time::timeout(deadline, child.wait()).await else {
+        kill(&mut child).await.with_context(|| format!("cannot kill {name}"))?;
+        bail!(
+            "{name} did not end within {deadline:?} and was killed\nhelp: what it said is in {}",
+            alone.log.display()
+        );
+    };
+    Ok(ended.with_context(|| format!("cannot wait for {name}"))?.code())
 }
 
 /// Makes the users and groups of a sysusers.d file.
@@ -216,6 +248,39 @@ mod tests {
         let lives = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
         while lives() {
             assert!(began.elapsed() < PATIENT, "the grandchild {pid} lives on");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_must_not_be_cut_short_goes_on_without_us() {
+        let directory = tempfile::tempdir().unwrap();
+        let (log, done) = (directory.path().join("log"), directory.path().join("done"));
+        // It waits until nobody waits for it any more.
+        let script = format!(
+            "echo $A; echo err >&2; [ \"$1\" ] || exit 3; while [ -e $1 ]; do sleep 0.01; done; echo x >{}",
+            done.display()
+        );
+        let alone = |args: &[&str], log: &Path| {
+            let args: Vec<OsString> = ["-c", &script, "sh"].iter().chain(args).map(OsString::from).collect();
+            let log = log.to_owned();
+            async move {
+                let args: Vec<&OsStr> = args.iter().map(OsString::as_os_str).collect();
+                let alone =
+                    Alone { program: OsStr::new("/bin/sh"), args: &args, environment: &[("A", "b")], log: &log };
+                run_alone(&alone, PATIENT).await
+            }
+        };
+        assert_eq!(alone(&[], &log).await.unwrap(), Some(3));
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "b\nerr\n");
+        let held = directory.path().join("held");
+        std::fs::write(&held, "").unwrap();
+        let given_up = tokio::time::timeout(Duration::from_millis(100), alone(&[held.to_str().unwrap()], &log)).await;
+        assert!(given_up.is_err(), "{given_up:?}");
+        std::fs::remove_file(&held).unwrap();
+        let began = Instant::now();
+        while !done.exists() {
+            assert!(began.elapsed() < PATIENT, "it was cut short");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The flow of `apply` on the machine itself: recover → store → observe → plan → ask → pre-check → activate.
+//! The flow of `apply` on the machine itself: recover → store → observe → plan → pre-check → ask → packages → activate.
 //!
 //! Refuses: starting a second one beside the first, and doing anything that the plan did not say.
 
@@ -18,7 +18,8 @@ use crate::host::machine::real::{Boot, Manager, Real};
 use crate::host::machine::register::{self, Mode, Register};
 use crate::host::machine::{Home, go_on, store};
 use crate::host::systemd::Systemd;
-use crate::host::{closure, credentials};
+use crate::host::{closure, credentials, packages};
+use crate::plan::machine::packages as wanted;
 use crate::plan::machine::{Content, MachinePlan, Reviewed, between, gates, paths_and_units, render, secrets};
 use crate::plan::{self, Plan};
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -140,7 +141,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
             anyhow!("nothing was done, because {moved}\nhelp: look at the new plan: leafwright apply {machine} --dry-run --out FILE")
         })?;
     }
-    precheck::all(home, prepared, &found.new).await?;
+    precheck::all(home, prepared, &found.new, &found.plan).await?;
     if order.asked == Asked::DryRun {
         return Ok(Outcome::Planned(Box::new(now)));
     }
@@ -168,7 +169,8 @@ async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>) -> Resul
     let new = Content::of(&prepared.closure)?;
     let old = door.register.active_generation().map(|active| generation(home, active)).transpose()?;
     let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new);
-    let seen = door.observe(&paths, &units).await?;
+    let mut seen = door.observe(&paths, &units).await?;
+    seen.packages = Some(packages::look(home.root(), &wanted::names(&new))?);
     let plan = between(old.as_ref().map(|old| &old.content), &new, &seen);
     let stale = credentials::stale(&prepared.references()?, &prepared.key_store, home.root())?;
     let plan = secrets::with(plan, &stale, &seen);
@@ -197,6 +199,21 @@ pub(super) fn stored(
     Ok(generations::create(home, lock, register, draft)?.number)
 }
 
+/// The packages, and then what could not be looked at without them: units may run what they bring.
+async fn install(
+    prepared: &Prepared,
+    found: &Found,
+    number: u64,
+    door: &mut OwnDoor<'_>,
+    talk: &mut dyn Talk,
+) -> Result<()> {
+    if found.plan.first.is_empty() {
+        return Ok(());
+    }
+    machine::install(door, number, &found.plan, &mut |progress| talk.progress(progress)).await?;
+    precheck::with_packages(door.home, prepared, &found.new).await
+}
+
 async fn carry_out(
     prepared: &Prepared,
     order: &Order,
@@ -214,6 +231,11 @@ async fn carry_out(
     let from = if order.mode == Mode::Boot { door.register.current } else { door.register.active_generation() };
     let begin = Begin { kind: Kind::Applied, person: &order.person, from, to: number, plan, objects };
     unwritten(history::begin(home, door.lock, &begin)).iter().for_each(|line| talk.say(line));
+    if let Err(failure) = install(prepared, &found, number, door, talk).await {
+        let end = End::NotBegun { reason: format!("{failure:#}") };
+        unwritten(history::ended(home, door.lock, from, number, &end)).iter().for_each(|line| talk.say(line));
+        return Err(failure);
+    }
     if order.mode == Mode::Boot {
         door.register.stage(number)?;
         register::write(home, door.lock, &door.register)?;

@@ -1,7 +1,7 @@
 //! `apply --root DIR`: the files of a machine below a directory that will be its root: an image, a container. No service
 //! manager, no server, no keys: the first boot makes users and directories, and starts what is enabled.
 //!
-//! Refuses: starting anything, and putting a secret into an image.
+//! Refuses: starting anything, putting a secret into an image, and installing packages there: whoever makes the image does.
 
 use super::apply::{Outcome, Talk, stored};
 use super::{Prepared, generation};
@@ -10,6 +10,8 @@ use crate::host::machine::boot_units;
 use crate::host::machine::real::change;
 use crate::host::machine::register::{self, Active, Mode};
 use crate::host::machine::{Home, files, generations, go_on};
+use crate::host::packages;
+use crate::plan::machine::packages as wanted;
 use crate::plan::machine::{Content, Observation, SeenFile, between, paths_and_units};
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -35,6 +37,14 @@ pub fn apply_root(home: &Home, prepared: &Prepared, program: &Path, talk: &mut d
     plan.before = files_of(&plan);
     plan.after.clear();
     plan.last.retain(|step| matches!(step.act, crate::plan::machine::Act::Remove { .. }));
+    let missing = wanted::missing(&new, &packages::look(home.root(), &wanted::names(&new))?);
+    if !missing.is_empty() {
+        talk.say(&format!(
+            "not installed in {}: {}\n  help: whoever makes the image installs packages; else the first `apply` on the machine does",
+            home.root().display(),
+            missing.join(", ")
+        ));
+    }
     let same = old.as_ref().is_some_and(|old| old.content.digest == new.digest);
     if let (true, true, Some(generation)) = (plan.is_empty(), same, register.active_generation()) {
         return Ok(Outcome::NothingToDo { generation, plan: None });

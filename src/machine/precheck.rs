@@ -4,15 +4,17 @@
 //! Refuses: stopping at the first fault. All of them are told at once, each with a way out.
 
 use super::Prepared;
+use crate::compile::packages::option;
 use crate::compile::{ArtefactKind, manifest, units};
 use crate::host::machine::Home;
 use crate::host::nats_server::{self, MINIMUM};
-use crate::host::{closure, credentials, disk, hardware, programs};
-use crate::plan::machine::Content;
+use crate::host::systemd::creds;
+use crate::host::{closure, credentials, disk, hardware, packages, programs};
+use crate::plan::machine::{Act, Content, MachinePlan};
 use crate::resolve::hardware::unmet;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -21,23 +23,79 @@ const SPARE: u64 = 64 << 20;
 /// Where systemd looks for a program without a path (systemd.service(5), "Command lines").
 const SEARCH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-pub async fn all(home: &Home, prepared: &Prepared, content: &Content) -> Result<()> {
+/// Everything that can be looked at before packages are installed. Whether programs are there is asked when they ought to be.
+pub async fn all(home: &Home, prepared: &Prepared, content: &Content, plan: &MachinePlan) -> Result<()> {
     let mut faults = vec![];
     faults.extend(hardware(prepared)?);
     faults.extend(room(home, prepared)?);
-    faults.extend(programs_missing(content));
-    faults.extend(server(content));
-    let scratch = Scratch::write(home, prepared)?;
     let missing = credentials::missing(&prepared.references()?, &prepared.key_store)?;
     faults.extend(missing.iter().map(ToString::to_string));
-    faults.extend(understood_by_systemd(&scratch, content).await);
-    faults.extend(understood_by_server(&scratch, content).await);
-    drop(scratch);
+    faults.extend(encryption(prepared)?);
+    faults.extend(packages_impossible(prepared, plan).await?);
+    let scratch = Scratch::write(home, prepared)?;
+    match plan.first.is_empty() {
+        true => faults.extend(of_programs(&scratch, content).await),
+        false => faults.extend(understood_by_server(&scratch, content).await),
+    }
+    judged(&faults, "nothing was done")
+}
+
+/// What had to wait for packages.
+pub async fn with_packages(home: &Home, prepared: &Prepared, content: &Content) -> Result<()> {
+    let scratch = Scratch::write(home, prepared)?;
+    judged(&of_programs(&scratch, content).await, "nothing was changed but packages")
+}
+
+/// Can this machine encrypt what its services are to get encrypted?
+fn encryption(prepared: &Prepared) -> Result<Option<String>> {
+    const OPTION: &str = "credentials.encrypted";
+    if !prepared.references()?.files.iter().any(|file| file.encrypted_as.is_some()) {
+        return Ok(None);
+    }
+    let span = prepared.machine.origins.of(OPTION).unwrap_or(prepared.machine.origin);
+    let fault = |error: anyhow::Error| {
+        let place = prepared.sources.place(span);
+        format!(
+            "{place}: credentials cannot be encrypted here: {error:#}\n  help: {OPTION} = false, or systemd 250 or newer"
+        )
+    };
+    Ok(creds::works().err().map(fault))
+}
+
+/// What programs there are, and what they say.
+async fn of_programs(scratch: &Scratch, content: &Content) -> Vec<String> {
+    let mut faults = programs_missing(content);
+    faults.extend(server(content));
+    faults.extend(understood_by_systemd(scratch, content).await);
+    faults.extend(understood_by_server(scratch, content).await);
+    faults
+}
+
+fn judged(faults: &[String], done: &str) -> Result<()> {
     if faults.is_empty() {
         return Ok(());
     }
     let many = if faults.len() == 1 { "1 pre-check".to_owned() } else { format!("{} pre-checks", faults.len()) };
-    bail!("nothing was done, because {many} failed:\n{}", faults.join("\n"))
+    bail!("{done}, because {many} failed:\n{}", faults.join("\n"))
+}
+
+/// Packages that cannot be installed, each with the place of its declaration.
+async fn packages_impossible(prepared: &Prepared, plan: &MachinePlan) -> Result<Vec<String>> {
+    let wanted = plan.first.iter().filter_map(|step| match &step.act {
+        Act::Install { package, declared } => Some((package.clone(), declared)),
+        _ => None,
+    });
+    let wanted: BTreeMap<String, &String> = wanted.collect();
+    let place = |package: &String| {
+        let span = prepared.machine.origins.of(&option(wanted.get(package)?)).unwrap_or(prepared.machine.origin);
+        Some(prepared.sources.place(span).to_string())
+    };
+    let names: Vec<String> = wanted.keys().cloned().collect();
+    let faults = packages::impossible(&names).await?.into_iter().map(|fault| {
+        let places: Vec<String> = fault.packages.iter().filter_map(place).collect();
+        format!("{}: {}", places.join(", "), fault.why)
+    });
+    Ok(faults.collect())
 }
 
 /// What the machine was declared to be and is not.

@@ -15,7 +15,7 @@ use crate::host::machine::transitions::AtBoot;
 use crate::host::machine::{Home, room};
 use crate::host::systemd::Systemd;
 use crate::plan::machine::gates::{self, Reach};
-use crate::plan::machine::{Content, MachinePlan, between, paths_and_units};
+use crate::plan::machine::{Content, MachinePlan, between, paths_and_units, secrets};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -125,7 +125,7 @@ pub(super) async fn settled(home: &Home, lock: &Lock, register: Register, talk: 
 
 /// What is left on the machine of the generation before the commit goes. Nothing is started here: that is the next plan's business.
 async fn tidy(door: &mut Real<'_, NoLink>, old: Option<&Generation>, new: &Generation) -> Result<()> {
-    let plan = plan_to(door, old.map(|old| &old.content), &new.content).await?;
+    let plan = plan_to(door, old.map(|old| &old.content), new).await?;
     let mut count = Count { done: 0, of: plan.last.len() };
     machine::carry_out(door, new.number, &plan.last, &mut count, &mut |_| ()).await?;
     door.tidied().await
@@ -189,7 +189,7 @@ pub async fn at_boot(home: &Home) -> Result<Booted> {
     // A boot goes on without it: nobody is there who could make room.
     let _without = room::keep(home, &lock);
     let (old, new) = (old.as_ref().map(|old| &old.content), &new);
-    let plan = plan_to(&mut door, old, &new.content).await?;
+    let plan = plan_to(&mut door, old, new).await?;
     // Jobs are systemd's own while it boots: the door knows.
     let steps: Vec<_> = plan.before.iter().chain(&plan.after).cloned().collect();
     let mut count = Count { done: 0, of: steps.len() };
@@ -197,10 +197,12 @@ pub async fn at_boot(home: &Home) -> Result<Booted> {
     Ok(Booted::Trying(pending.to))
 }
 
-async fn plan_to(door: &mut Real<'_, NoLink>, old: Option<&Content>, new: &Content) -> Result<MachinePlan> {
-    let (paths, units) = paths_and_units(old, new);
+async fn plan_to(door: &mut Real<'_, NoLink>, old: Option<&Content>, new: &Generation) -> Result<MachinePlan> {
+    let (paths, units) = paths_and_units(old, &new.content);
     let seen = door.observe(&paths, &units).await?;
-    Ok(between(old, new, &seen))
+    // A key that is not there must not stand in the way of everything else.
+    let stale = door.stale(new.number).await.unwrap_or_default();
+    Ok(secrets::with(between(old, &new.content, &seen), &stale, &seen))
 }
 
 /// After a boot that placed a generation: its gates decide. `None`: this boot tries nothing.

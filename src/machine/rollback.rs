@@ -1,6 +1,6 @@
 //! `rollback`: a generation of the store becomes what the machine is, with the same steps, gates and way back as any other.
 //!
-//! Refuses: streams, events and keys: they go forward only.
+//! Refuses: streams, events, keys and packages: they go forward only.
 
 use super::apply::{Order, Outcome, Talk};
 use super::generation;
@@ -13,7 +13,7 @@ use crate::host::machine::real::{Boot, Manager, NoLink, Real};
 use crate::host::machine::{Home, generations, register};
 use crate::host::systemd::Systemd;
 use crate::plan::machine::gates::{self, Reach};
-use crate::plan::machine::{between, paths_and_units};
+use crate::plan::machine::{between, paths_and_units, secrets};
 use anyhow::{Context as _, Result};
 
 /// Streams and events have no part in it.
@@ -48,6 +48,7 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
     let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new.content);
     let seen = door.observe(&paths, &units).await?;
     let plan = between(old.as_ref().map(|old| &old.content), &new.content, &seen);
+    let plan = secrets::with(plan, &door.stale(new.number).await?, &seen);
     talk.plan(&plan, None);
     if !talk.agree()? {
         return Ok(Outcome::NotAgreed);

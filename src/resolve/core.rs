@@ -26,6 +26,7 @@ const MACHINE: &[Row] = &[
     ("leaf.sync_interval", "either<enum(\"always\"), duration>", "How often written messages are flushed to the disk; `always` where what is stored is not elsewhere.", "\"2m\"", "\"always\""),
     ("leaf.link", "enum(\"tls\", \"plain\")", "How the link to the cluster is protected; `plain` only inside one zone.", "\"tls\"", "\"plain\""),
     ("leaf.credentials", "secret", "The creds file of the hub credential.", "\"/etc/leafwright/credentials/leaf.creds\"", "\"/run/keys/leaf.creds\""),
+    ("credentials.encrypted", "bool", "Services get their keys from files that only this machine can decrypt (`LoadCredentialEncrypted=`), with the key of its systemd; needs systemd 250.", "false", "true"),
     ("leaf.ca", "path", "The certificate of the domain's CA.", "\"/etc/leafwright/ca.pem\"", "\"/etc/ssl/meadow.pem\""),
     ("leaf.limit_nofile", "int(64..1073741816)", "File descriptors of nats-server (`LimitNOFILE`).", "65536", "200000"),
     ("cluster.listen", "socket", "Where the other members of the cluster connect.", "\"0.0.0.0:6222\"", "\"192.0.2.7:6222\""),
@@ -68,6 +69,7 @@ const MACHINE: &[Row] = &[
     ("gates.*.query", "optional<string>", "A query that is answered when it is asked on this machine, with its contract's example.", "", "\"todos.list\""),
     ("gates.*.current", "optional<stream>", "A mirror or a sourcing stream of this machine that has all that its origins have.", "", "\"KEEP-EVT\""),
     ("gates.*.within", "optional<duration>", "How long it may take until it holds, from when everything was started; an hour at most. Unset: as long as `apply --within` gives to all. One look at it has 5 seconds.", "", "\"5m\""),
+    ("packages", "map<map<string>>", "Packages of the distribution that must be installed, by name. Never removed. Where one is called otherwise, its name there, by the `ID` of /etc/os-release; an empty one: none is needed there.", "", "{ chrony = {}, dnsutils = { debian = \"bind9-dnsutils\" } }"),
     ("files.*.mode", "string(/0[0-7]{3}/)", "Permissions, octal.", "\"0644\"", "\"0600\""),
 ];
 

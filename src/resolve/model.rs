@@ -190,6 +190,7 @@ pub struct SeedEvent {
 pub struct Options {
     pub network: Network,
     pub leaf: Leaf,
+    pub credentials: Credentials,
     pub cluster: ClusterMember,
     pub event_store: EventStore,
     pub history: History,
@@ -200,6 +201,8 @@ pub struct Options {
     pub units: BTreeMap<String, Unit>,
     pub files: BTreeMap<String, Box<File>>,
     pub gates: BTreeMap<String, Gate>,
+    /// Packages of the distribution: name → `ID` of /etc/os-release → name there.
+    pub packages: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// `network.*`
@@ -239,6 +242,14 @@ pub struct Leaf {
     /// The domain CA's certificate. Default `/etc/leafwright/ca.pem`.
     pub ca: String,
     pub limit_nofile: u32,
+}
+
+/// `credentials.*`: how units get what is secret.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// `LoadCredentialEncrypted=`, with the key of the machine's systemd; else `LoadCredential=` of a file for root alone.
+    pub encrypted: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -53,6 +53,7 @@ pub fn options(machine: &str, domain: &str) -> Options {
             ca: "/etc/leafwright/ca.pem".to_owned(),
             limit_nofile: 8192,
         },
+        credentials: Credentials::default(),
         cluster: ClusterMember {
             listen: at("0.0.0.0:6222"),
             leafnodes: at("0.0.0.0:7422"),
@@ -74,6 +75,7 @@ pub fn options(machine: &str, domain: &str) -> Options {
         units: BTreeMap::new(),
         files: BTreeMap::new(),
         gates: BTreeMap::new(),
+        packages: BTreeMap::new(),
     }
 }
 
@@ -184,6 +186,7 @@ fn leaves(sources: &mut Sources) -> Vec<Machine> {
     web.options.services.insert(name!("web"), page.into());
     let mut office = machine(sources, "office", Part::Leaf, options("office", "office"));
     office.options.event_store.enable = true;
+    office.options.credentials.encrypted = true;
     office.events = vec![name!("todos")];
     office.options.services.insert(name!("todos"), Service { instances: 2, ..service("todos", &["/bin/true"]) }.into());
     let gate = |exec: Option<&str>, query: Option<&str>, current: Option<&str>| Gate {
@@ -194,6 +197,8 @@ fn leaves(sources: &mut Sources) -> Vec<Machine> {
     };
     office.options.gates.insert("events".into(), gate(None, None, Some("EVT-office")));
     office.options.gates.insert("list".into(), gate(None, Some("todos.list"), None));
+    office.options.packages.insert("chrony".into(), BTreeMap::new());
+    office.options.packages.insert("dnsutils".into(), [("debian".into(), "bind9-dnsutils".into())].into());
     office.options.gates.insert("probe".into(), gate(Some("/bin/true"), None, None));
     office.options.streams.insert(
         name!("LETTERS"),

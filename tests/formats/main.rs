@@ -61,8 +61,9 @@ const ROWS: [Row; 11] = [
             let listed = manifest::read(at)?.artefacts.len();
             let text = fs::read_to_string(at.join("manifest.json"))?;
             // The units and the configuration lie beside it, and are of no interest here.
-            let content =
-                Content::read(&text, |path| Some(if path.ends_with("gates.json") { "[]" } else { "{}" }.into()))?;
+            let lists = ["gates.json", "credentials.json", "packages.json"];
+            let is_list = |path: &str| lists.iter().any(|list| path.ends_with(list));
+            let content = Content::read(&text, |path| Some(if is_list(path) { "[]" } else { "{}" }.into()))?;
             Ok(format!("{listed} files, {} of them placed, {} units", content.files.len(), content.units.len()))
         },
         says: &["18 files, 11 of them placed, 3 units"],

@@ -177,9 +177,11 @@ impl Machine {
             }
             Act::Link { path, to } => drop(self.files.insert(path.clone(), SeenFile::Link { to: to.clone() })),
             Act::Remove { path } => drop(self.files.remove(path)),
+            Act::Install { .. } => panic!("no package is looked at here"),
             Act::Users => self.log.push("users".to_owned()),
             Act::Directories => self.log.push("directories".to_owned()),
             Act::Credentials { .. } => self.log.push("credentials".to_owned()),
+            Act::RemoveCredential { .. } => {}
             Act::DaemonReload => self.read_units(),
             Act::Stop { unit } => {
                 assert_eq!(
@@ -266,6 +268,7 @@ impl Machine {
             failed: self.failed.clone(),
             server_digest: self.server.as_ref().map(|(config, _)| format!("sha256:{}", server_digest(config))),
             users: None,
+            packages: None,
         }
     }
 

@@ -22,8 +22,8 @@ pub fn office(lab: &Lab) -> (Machine, Operator) {
     let operator = Operator::new(&[&office]);
     operator.enrol(&office);
     operator.sign();
-    let said = operator.applied(&office);
-    assert!(said.contains("generation 1: "), "{said}");
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success() && output.stderr.contains("generation 1: "), "{}{}", output.stdout, output.stderr);
     (office, operator)
 }
 

@@ -11,11 +11,13 @@ mod changes;
 mod client;
 mod domain;
 mod drift;
+mod encrypted;
 mod firewall;
 mod harness;
 mod history;
 mod leftovers;
 mod operator;
+mod packages;
 mod room;
 mod secrets;
 mod systemd;
@@ -43,8 +45,10 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside back::modes_last_as_long_as_they_say,
     Inside drift::a_damaged_store_is_named_and_mended,
     Inside drift::what_hands_change_is_found_and_repaired,
+    Inside packages::packages_are_installed_and_never_removed,
     Inside room::a_disk_that_runs_full_goes_back,
     Inside secrets::secrets_stay_where_they_are_meant_to_be,
+    Inside encrypted::credentials_are_encrypted_for_their_machine,
     Inside domain::a_bare_machine_is_bootstrapped_over_ssh,
     Inside domain::five_bare_machines_become_a_domain,
     Inside history::what_became_of_a_machine_is_told_on_another,

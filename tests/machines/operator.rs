@@ -106,13 +106,24 @@ impl Operator {
 
     /// Keys made on the machine, and their public halves signed here.
     pub fn enrol(&self, machine: &Machine) {
+        let (file, store) = (self.requested(machine), self.store());
+        self.must(["keys", "enrol", &file, "--store", store.to_str().unwrap()]);
+    }
+
+    /// The same, where the machine has other keys than before.
+    pub fn enrol_anew(&self, machine: &Machine) {
+        let (file, store) = (self.requested(machine), self.store());
+        self.must(["keys", "enrol", &file, "--store", store.to_str().unwrap(), "--replace", machine.name()]);
+    }
+
+    /// The machine makes the keys that it lacks; the file with its request.
+    fn requested(&self, machine: &Machine) -> String {
         self.take_to(machine);
         let request = machine.exec(["leafwright", "keys", "make", machine.name(), "--domain", DOMAIN]);
         assert!(request.success(), "{}", request.stderr);
         let file = self.directory.path().join(format!("{}.request", machine.name()));
         fs::write(&file, request.stdout).unwrap();
-        let store = self.store();
-        self.must(["keys", "enrol", file.to_str().unwrap(), "--store", store.to_str().unwrap()]);
+        file.to_str().unwrap().to_owned()
     }
 
     /// Signs what nobody has enrolled.

@@ -5,7 +5,7 @@
 use super::{Change, Failure, Generation, Progress, gates, steps};
 use crate::host::door::Door;
 use crate::plan::machine::gates::{Gate, Seen};
-use crate::plan::machine::{Content, between, paths_and_units};
+use crate::plan::machine::{Content, between, paths_and_units, secrets};
 use anyhow::{Context as _, Result};
 
 /// A machine that is back where it was.
@@ -64,6 +64,12 @@ pub async fn go_back<D: Door>(
     let (paths, units) = paths_and_units(Some(&new.content), target);
     let seen = door.observe(&paths, &units).await.context("cannot look at the machine")?;
     let plan = between(Some(&new.content), target, &seen);
+    // A key that is not there must not stand in the way of everything else.
+    let stale = match old {
+        Some(old) => door.stale(old.number).await.unwrap_or_default(),
+        None => vec![],
+    };
+    let plan = secrets::with(plan, &stale, &seen);
     let number = old.map_or(new.number, |old| old.number);
     let mut count = steps::Count::of(&plan);
     for phase in [&plan.before, &plan.after, &plan.last] {

@@ -85,6 +85,8 @@ pub struct Done {
 pub enum Failure {
     /// Nothing was done.
     NotBegun(Error),
+    /// A package was not installed, so nothing else was done; those that were installed stay.
+    NotInstalled(StepFailed),
     /// The machine is what it was before; why, and whether the old gates hold again.
     Returned(Box<Returned>),
     /// It could not go back either; the watchdog, the next boot or the next apply tries again.
@@ -97,6 +99,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Failure::NotBegun(error) => write!(f, "nothing was done: {error:#}"),
+            Failure::NotInstalled(failed) => write!(f, "nothing was changed but packages: {failed}"),
             Failure::Returned(returned) => write!(f, "{returned}"),
             Failure::Stuck { reason, error } => {
                 write!(f, "{reason}; and the machine could not go back: {error:#}")
@@ -110,7 +113,18 @@ impl std::fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Carries the plan out. On a failure the machine has gone back when this returns.
+/// The packages that a plan names, before anything is begun: they stay, whatever becomes of the rest.
+pub async fn install<D: Door>(
+    door: &mut D,
+    generation: u64,
+    plan: &MachinePlan,
+    tell: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Result<(), Failure> {
+    let mut count = steps::Count { done: 0, ..steps::Count::of(plan) };
+    steps::carry_out(door, generation, &plan.first, &mut count, tell).await.map_err(Failure::NotInstalled)
+}
+
+/// Carries the plan out, but for what comes `first`. On a failure the machine has gone back when this returns.
 pub async fn activate<D: Door, O: Objects>(
     door: &mut D,
     objects: &mut O,

@@ -1,4 +1,4 @@
-//! Steps in their order: files that stand together are changed together, everything else one by one.
+//! Steps in their order: files that stand together are changed together, packages are installed together, everything else one by one.
 //!
 //! Refuses: going on after the first failure.
 
@@ -44,8 +44,9 @@ pub struct Count {
 }
 
 impl Count {
+    /// After what comes first: whoever installs packages does it before anything is begun.
     pub fn of(plan: &MachinePlan) -> Self {
-        Self { done: 0, of: plan.steps().count() }
+        Self { done: plan.first.len(), of: plan.steps().count() }
     }
 }
 
@@ -59,7 +60,8 @@ pub async fn carry_out<D: Door>(
 ) -> Result<(), StepFailed> {
     let mut rest = steps;
     while let Some(first) = rest.first() {
-        let together = rest.iter().take_while(|step| is_of_files(&step.act)).count().max(1);
+        let alike = |step: &&MachineStep| kind(&step.act).is_some_and(|own| Some(own) == kind(&first.act));
+        let together = rest.iter().take_while(alike).count().max(1);
         let (now, later) = rest.split_at(together);
         let failed = |error| StepFailed {
             what: format!("step {} of {} failed, {} done: {}", count.done + 1, count.of, count.done, first.id),
@@ -81,14 +83,35 @@ pub fn files_of(plan: &MachinePlan) -> Vec<MachineStep> {
     plan.before.iter().chain(&plan.after).filter(wanted).cloned().collect()
 }
 
-fn is_of_files(act: &Act) -> bool {
-    matches!(act, Act::Place { .. } | Act::Link { .. } | Act::Remove { .. })
+/// What is done together with its like.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    Files,
+    Packages,
 }
 
-/// One step, or files that go together.
+fn kind(act: &Act) -> Option<Kind> {
+    match act {
+        Act::Place { .. } | Act::Link { .. } | Act::Remove { .. } => Some(Kind::Files),
+        Act::Install { .. } => Some(Kind::Packages),
+        _ => None,
+    }
+}
+
+fn is_of_files(act: &Act) -> bool {
+    kind(act) == Some(Kind::Files)
+}
+
+/// One step, or files or packages that go together.
 async fn one<D: Door>(door: &mut D, generation: u64, steps: &[MachineStep]) -> Result<()> {
     let Some(step) = steps.first() else { return Ok(()) };
     match &step.act {
+        Act::Install { .. } => {
+            let package = |step: &MachineStep| {
+                if let Act::Install { package, .. } = &step.act { Some(package.clone()) } else { None }
+            };
+            door.install(&steps.iter().filter_map(package).collect::<Vec<_>>()).await
+        }
         Act::Place { .. } | Act::Link { .. } | Act::Remove { .. } => {
             let acts: Vec<&Act> = steps.iter().map(|step| &step.act).collect();
             door.files(generation, &acts).await
@@ -96,6 +119,7 @@ async fn one<D: Door>(door: &mut D, generation: u64, steps: &[MachineStep]) -> R
         Act::Users => door.accounts(Accounts::Users).await,
         Act::Directories => door.accounts(Accounts::Directories).await,
         Act::Credentials { .. } => door.credentials(generation).await,
+        Act::RemoveCredential { path } => door.remove_credential(path).await,
         Act::DaemonReload => door.daemon_reload().await,
         Act::Stop { unit } => door.job(Job::Stop, unit).await,
         Act::Reload { unit } => door.job(Job::Reload, unit).await,

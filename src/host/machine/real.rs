@@ -9,9 +9,10 @@ use super::{Home, files, generations, go_on, room};
 use crate::compile::gates::{DeclaredGate, Proof};
 use crate::host::door::{Accounts, Attempt, Door, Job};
 use crate::host::systemd::{Systemd, Transient};
-use crate::host::{accounts, credentials, monitor, programs};
+use crate::host::{accounts, credentials, monitor, packages, programs};
 use crate::name::MachineName;
 use crate::plan::machine::gates::{Gate, Seen};
+use crate::plan::machine::secrets::SecretFile;
 use crate::plan::machine::{Act, Observation, SeenUnit};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::BTreeSet;
@@ -178,7 +179,7 @@ pub async fn observe(look: Look<'_>, paths: &BTreeSet<String>, units: &BTreeSet<
     };
     let files = files::look(home.root(), paths.iter().map(String::as_str))?;
     let users = Some(accounts::users(home.root())?);
-    Ok(Observation { active, files, units, failed, server_digest, users })
+    Ok(Observation { active, files, units, failed, server_digest, packages: None, users })
 }
 
 /// A step on a file, as the disk takes it: files of the closure are in `entry`.
@@ -246,6 +247,10 @@ impl<L: Link> Door for Real<'_, L> {
         Ok(())
     }
 
+    async fn install(&mut self, packages: &[String]) -> Result<()> {
+        packages::install(packages, &self.home.state().join("packages.log")).await
+    }
+
     async fn observe(&mut self, paths: &BTreeSet<String>, units: &BTreeSet<String>) -> Result<Observation> {
         observe(
             Look { home: self.home, register: &self.register, systemd: &self.systemd, monitor: self.monitor },
@@ -277,6 +282,16 @@ impl<L: Link> Door for Real<'_, L> {
         let machine = MachineName::parse(&self.register.machine)?;
         let references = credentials::read(&entry, &machine)?;
         credentials::place(&references, &self.keys, self.home.root()).map(|_| ())
+    }
+
+    async fn stale(&mut self, generation: u64) -> Result<Vec<SecretFile>> {
+        let entry = self.home.entry(&generations::read(self.home, generation)?.closure);
+        let references = credentials::read(&entry, &MachineName::parse(&self.register.machine)?)?;
+        credentials::stale(&references, &self.keys, self.home.root())
+    }
+
+    async fn remove_credential(&mut self, path: &str) -> Result<()> {
+        credentials::remove(self.home.root(), path)
     }
 
     async fn daemon_reload(&mut self) -> Result<()> {

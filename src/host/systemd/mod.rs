@@ -2,6 +2,8 @@
 //!
 //! Refuses: decisions, and waiting without a deadline.
 
+pub mod creds;
+
 mod bus;
 mod failure;
 mod jobs;

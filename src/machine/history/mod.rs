@@ -48,7 +48,9 @@ impl End {
                 End::Committed { but: Some(format!("not all of the generation before is gone: {error:#}")) }
             }
             Err(Failure::Returned(returned)) => End::Returned { reason: returned.reason.clone() },
-            Err(failure @ Failure::NotBegun(_)) => End::NotBegun { reason: failure.to_string() },
+            Err(failure @ (Failure::NotBegun(_) | Failure::NotInstalled(_))) => {
+                End::NotBegun { reason: failure.to_string() }
+            }
             Err(failure @ Failure::Stuck { .. }) => End::Stuck { reason: failure.to_string() },
         }
     }

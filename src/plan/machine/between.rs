@@ -6,7 +6,7 @@ use super::content::Content;
 use super::enablement::{self, Enablement};
 use super::graph::Graph;
 use super::model::{FORMAT, MachinePlan, Observation};
-use super::{files, lay_out, server, units};
+use super::{files, lay_out, packages, server, units};
 use std::collections::BTreeSet;
 
 /// What is compared, looked at once.
@@ -66,6 +66,7 @@ pub fn between(old: Option<&Content>, new: &Content, seen: &Observation) -> Mach
         from: seen.active.clone(),
         to: new.digest.clone(),
         parent: seen.digest(),
+        first: packages::steps(new, seen.packages.as_ref()),
         before: phases.before,
         after: phases.after,
         last: phases.last,

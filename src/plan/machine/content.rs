@@ -8,7 +8,9 @@ use super::enablement;
 use super::graph::{self, Graph};
 use super::read_unit::read_unit;
 use crate::compile::artefact::{ArtefactKind, Closure, Effect};
+use crate::compile::credentials::Credential;
 use crate::compile::gates::DeclaredGate;
+use crate::compile::packages::DeclaredPackage;
 use crate::name::{FileFormat, Unread};
 use crate::plan::model::hex;
 use crate::resolve::Unit;
@@ -34,6 +36,10 @@ pub struct Content {
     pub server: Value,
     /// What its modules want to hold before it is committed.
     pub gates: Vec<DeclaredGate>,
+    /// Its secret files, as references.
+    pub credentials: Vec<Credential>,
+    /// Packages of the distribution that must be there before it.
+    pub packages: Vec<DeclaredPackage>,
     /// What its sysusers.d and tmpfiles.d make.
     pub users: Vec<SystemUser>,
     pub directories: Vec<Directory>,
@@ -100,7 +106,7 @@ impl Content {
     }
 
     /// The content of a closure from the store: its `manifest.json`, and `text_of` for the texts that have a meaning here
-    /// (units, nats-server's configuration, gates), by their path below the closure.
+    /// (units, nats-server's configuration, gates, credentials, packages), by their path below the closure.
     pub fn read(manifest: &str, text_of: impl Fn(&str) -> Option<String>) -> Result<Self, Unreadable> {
         let refuse = |unread: Unread| {
             Unreadable(match unread {
@@ -129,6 +135,12 @@ impl Content {
         let unreadable = |fault: serde_json::Error| Unreadable(format!("`{}` cannot be read: {fault}", placed.from));
         if placed.kind == ArtefactKind::Gates {
             self.gates = serde_json::from_str(&text()?).map_err(unreadable)?;
+        }
+        if placed.kind == ArtefactKind::Credentials {
+            self.credentials = serde_json::from_str(&text()?).map_err(unreadable)?;
+        }
+        if placed.kind == ArtefactKind::Packages {
+            self.packages = serde_json::from_str(&text()?).map_err(unreadable)?;
         }
         let Some(path) = destination(placed.kind, &placed.from) else { return Ok(()) };
         if let Some(unit) = unit_at(&path) {
@@ -187,6 +199,7 @@ pub fn destination(kind: ArtefactKind, path: &str) -> Option<String> {
         | ArtefactKind::Events
         | ArtefactKind::Credentials
         | ArtefactKind::Gates
+        | ArtefactKind::Packages
         | ArtefactKind::History => None,
         ArtefactKind::Unit | ArtefactKind::Sysusers | ArtefactKind::Tmpfiles => {
             path.strip_prefix("lib/").map(|below| format!("/etc/{below}"))

@@ -8,6 +8,7 @@ use super::content::Placed;
 use super::enablement::Fault;
 use super::files::Bytes;
 use super::model::{Act, MachineStep, Why};
+use super::secrets;
 use super::units::{Differences, Moment, Verb, Verdict, first_phase, goes_early, is_read_by_systemd, unread};
 use crate::compile::ArtefactKind;
 use std::cmp::Reverse;
@@ -37,6 +38,7 @@ pub fn phases(
     phases.after.extend(stops(case, verdicts, Moment::Late));
     phases.after.extend(comes(case, verdicts, |name| !first.contains(name)));
     phases.last.extend(removals(case, differences));
+    phases.last.extend(secrets::gone(case.old, case.new));
     phases
 }
 

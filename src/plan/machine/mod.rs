@@ -9,6 +9,7 @@ pub mod enablement;
 pub mod gates;
 pub mod listeners;
 pub mod model;
+pub mod packages;
 pub mod render;
 pub mod secrets;
 pub mod unit_effects;

@@ -2,6 +2,7 @@
 //!
 //! Refuses: bytes. Steps name files of the store by path and digest.
 
+use super::packages::SeenPackages;
 use crate::compile::Effect;
 use crate::name::FileFormat;
 use crate::plan::model::hex;
@@ -25,6 +26,9 @@ pub struct Observation {
     pub failed: BTreeSet<String>,
     /// `config_digest` of the nats-server that runs, from its monitoring port.
     pub server_digest: Option<String>,
+    /// The packages of `packages::names`; `None` where nobody looked: then none is installed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<SeenPackages>,
     /// Every user of the machine; `None` where nobody looked, and then directories of users say nothing either.
     #[serde(skip)]
     pub users: Option<BTreeMap<String, SeenUser>>,
@@ -100,6 +104,11 @@ pub struct SeenUnit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Act {
+    /// Installs a package of the distribution, by the name that it has there; it was declared as `declared`.
+    Install {
+        package: String,
+        declared: String,
+    },
     /// Puts the file `from` of the closure at `path`.
     Place {
         path: String,
@@ -123,6 +132,10 @@ pub enum Act {
     /// Makes secret files of the machine's own keys, and puts them where the closure says; by name.
     Credentials {
         names: Vec<String>,
+    },
+    /// Removes a secret file that nothing names any more.
+    RemoveCredential {
+        path: String,
     },
     /// The manager reads unit files again.
     DaemonReload,
@@ -160,6 +173,8 @@ pub enum Why {
     Drifted { what: String },
     /// It ought to run and does not.
     NotRunning { state: String },
+    /// It ought to be installed and is not.
+    NotInstalled,
     /// Something that it reads or needs is changed by these steps.
     Follows { what: Vec<String> },
 }
@@ -192,6 +207,9 @@ pub struct MachinePlan {
     pub to: String,
     /// Digest of the observation: a plan against another one is stale.
     pub parent: String,
+    /// Packages: before anything is begun, because they stay whatever becomes of the rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<MachineStep>,
     /// Refusals; stops of what goes and of what its old definition must stop; files, links, users, directories, daemon-reload; then
     /// nats-server itself with what it stands on.
     pub before: Vec<MachineStep>,
@@ -208,7 +226,7 @@ impl MachinePlan {
 
     /// All steps, in the order in which they are done.
     pub fn steps(&self) -> impl Iterator<Item = &MachineStep> {
-        self.before.iter().chain(&self.after).chain(&self.last)
+        self.first.iter().chain(&self.before).chain(&self.after).chain(&self.last)
     }
 
     /// What must not be done, each with a way out.

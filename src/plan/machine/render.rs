@@ -33,7 +33,7 @@ pub fn human(plan: &MachinePlan) -> String {
     text
 }
 
-/// `4 files to place, 1 unit to restart, 1 to reload, nothing to remove`. What is stopped and started counts as restarted.
+/// `2 packages to install, 4 files to place, 1 unit to restart, 1 to reload, nothing to remove`. What is stopped and started counts as restarted.
 pub fn summary(plan: &MachinePlan) -> String {
     if plan.is_empty() {
         return "nothing to do".to_owned();
@@ -47,8 +47,12 @@ pub fn summary(plan: &MachinePlan) -> String {
     let reload = units(|act| if let Act::Reload { unit } = act { Some(unit) } else { None });
     let count = |wanted: fn(&Act) -> bool| plan.steps().filter(|step| wanted(&step.act)).count();
     let place = count(|act| matches!(act, Act::Place { .. } | Act::Link { .. }));
-    let remove = count(|act| matches!(act, Act::Remove { .. }));
+    let remove = count(|act| matches!(act, Act::Remove { .. } | Act::RemoveCredential { .. }));
     let mut parts = vec![];
+    let install = count(|act| matches!(act, Act::Install { .. }));
+    if install > 0 {
+        parts.push(format!("{} to install", plural(install, "package")));
+    }
     if place > 0 {
         parts.push(format!("{} to place", plural(place, "file")));
     }
@@ -78,6 +82,7 @@ pub fn summary(plan: &MachinePlan) -> String {
 /// The step in one sentence: what, because.
 pub fn sentence(step: &MachineStep) -> String {
     let what = match &step.act {
+        Act::Install { package, .. } => format!("install package {package}"),
         Act::Place { path, .. } if matches!(step.why, Why::Drifted { .. }) => format!("put {path} back"),
         Act::Place { path, .. } => format!("place {path}"),
         Act::Link { path, to } => format!("link {path} to {to}"),
@@ -85,6 +90,7 @@ pub fn sentence(step: &MachineStep) -> String {
         Act::Users => "make users".to_owned(),
         Act::Directories => "make directories".to_owned(),
         Act::Credentials { names } => format!("make {} of this machine's keys", listed(names.clone(), ", ")),
+        Act::RemoveCredential { path } => format!("remove the credential {path}"),
         Act::DaemonReload => "let systemd read its units again".to_owned(),
         Act::Stop { unit } => format!("stop {unit}"),
         Act::Reload { unit } => format!("reload {unit}"),
@@ -105,6 +111,7 @@ fn because(step: &MachineStep) -> String {
         }
         Why::Drifted { what } => format!("somebody changed it by hand: {what}"),
         Why::NotRunning { state } => format!("it ought to run and is {state}"),
+        Why::NotInstalled => "it is not installed".to_owned(),
         Why::Follows { what } => {
             let short = |path: &String| path.trim_start_matches(UNITS).to_owned();
             let all = match &step.act {

@@ -150,6 +150,7 @@ mod tests {
             from: Some((3, "aaaa".into())),
             to: "bbbb".into(),
             parent: "cccc".into(),
+            first: vec![],
             before: vec![step("a.service")],
             after: vec![step("b.service")],
             last: vec![],

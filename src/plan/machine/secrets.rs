@@ -3,6 +3,7 @@
 //!
 //! Refuses: a reference that it does not know, and a file that others could read. Secret bytes are the host's.
 
+use super::content::Content;
 use super::model::{Act, MachinePlan, MachineStep, Observation, Why};
 use crate::compile::credentials::Credential;
 use crate::compile::units::NATS;
@@ -21,6 +22,8 @@ pub struct SecretFile {
     pub owner: String,
     /// Units that read it.
     pub readers: Vec<String>,
+    /// The name that is in it where it is encrypted for the machine.
+    pub encrypted_as: Option<String>,
     pub holds: Holds,
 }
 
@@ -61,6 +64,9 @@ fn file(machine: &MachineName, credential: &Credential) -> Result<SecretFile, Fa
     if mode & !0o700 != 0 {
         return Err(fault("has a mode that lets others reach it"));
     }
+    if credential.encrypted_as.as_ref().is_some_and(|name| !is_word(name)) {
+        return Err(fault("is encrypted under what is no name"));
+    }
     let below = credential.path.strip_prefix('/').ok_or(fault("has no absolute path"))?;
     if below.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(fault("has a path that leads astray"));
@@ -71,8 +77,15 @@ fn file(machine: &MachineName, credential: &Credential) -> Result<SecretFile, Fa
         mode,
         owner: credential.owner.clone(),
         readers: credential.readers.clone(),
+        encrypted_as: credential.encrypted_as.clone(),
         holds: holds(machine, &credential.name).ok_or(fault("is none that this leafwright knows"))?,
     })
+}
+
+/// As systemd-creds(1) takes it, and as nothing else reads it: no path, no option.
+fn is_word(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain)
 }
 
 fn holds(machine: &MachineName, name: &str) -> Option<Holds> {
@@ -121,6 +134,17 @@ pub fn with(mut plan: MachinePlan, stale: &[SecretFile], seen: &Observation) -> 
     plan
 }
 
+/// Secret files that the new content has no more: they go with the files of the old generation.
+pub fn gone(old: &Content, new: &Content) -> Vec<MachineStep> {
+    let stays: BTreeSet<&String> = new.credentials.iter().map(|credential| &credential.path).collect();
+    let gone = old.credentials.iter().map(|credential| &credential.path).filter(|path| !stays.contains(path));
+    let step = |path: &String| {
+        let act = Act::RemoveCredential { path: path.clone() };
+        MachineStep { id: format!("credential{path}/remove"), act, why: Why::Gone }
+    };
+    gone.map(step).collect()
+}
+
 fn comes_before(act: &Act) -> bool {
     matches!(act, Act::Place { .. } | Act::Link { .. } | Act::Users | Act::Stop { .. } | Act::Refuse { .. })
 }
@@ -149,6 +173,7 @@ mod tests {
             owner: "nats".to_owned(),
             readers: vec![format!("{name}.service")],
             what: String::new(),
+            encrypted_as: None,
         }
     }
 
@@ -178,6 +203,7 @@ mod tests {
         assert_eq!(with(|one| one.mode = "0440".into()), Some("has a mode that lets others reach it"));
         assert_eq!(with(|one| one.mode = "4400".into()), Some("has a mode that lets others reach it"));
         assert_eq!(with(|one| one.mode = "rw".into()), Some("has no mode in octal"));
+        assert_eq!(with(|one| one.encrypted_as = Some("--pretty".into())), Some("is encrypted under what is no name"));
         assert_eq!(with(|one| one.path = "etc/x".into()), Some("has no absolute path"));
         assert_eq!(with(|one| one.path = "/etc/../root/x".into()), Some("has a path that leads astray"));
     }

@@ -137,7 +137,7 @@ const SERVICE_STOPPING: [Row; 12] = rows(
 );
 
 /// What a process is started with, as far as we print it.
-const SERVICE_RESTART: [Row; 50] = rows(
+const SERVICE_RESTART: [Row; 51] = rows(
     "Service",
     Class::Restart,
     [
@@ -155,6 +155,7 @@ const SERVICE_RESTART: [Row; 50] = rows(
         "LimitCORE",
         "LimitNOFILE",
         "LoadCredential",
+        "LoadCredentialEncrypted",
         "LockPersonality",
         "MemoryDenyWriteExecute",
         "MemoryMax",

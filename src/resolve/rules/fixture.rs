@@ -69,6 +69,7 @@ fn options(name: &str, part: &Part) -> Options {
             ca: "/etc/leafwright/ca.pem".into(),
             limit_nofile: 8192,
         },
+        credentials: Credentials::default(),
         cluster: ClusterMember {
             listen: "0.0.0.0:6222".parse().unwrap(),
             leafnodes: "0.0.0.0:7422".parse().unwrap(),
@@ -90,6 +91,7 @@ fn options(name: &str, part: &Part) -> Options {
         units: BTreeMap::new(),
         files: BTreeMap::new(),
         gates: BTreeMap::new(),
+        packages: BTreeMap::new(),
     }
 }
 
