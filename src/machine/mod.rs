@@ -12,6 +12,7 @@ pub mod bootstrap;
 mod precheck;
 mod recover;
 mod rollback;
+mod scratch;
 mod status;
 
 pub use apply::{Asked, Order, Outcome, Talk, apply};
