@@ -3,7 +3,7 @@
 //! Refuses: looking at other machines, except through what `Linked` says of them.
 
 use super::artefact::{Artefact, ArtefactKind, Closure};
-use super::canonical::{self, Dialect};
+use super::canonical::{self, Dialect, Printed};
 use super::closure::{artefact, close, digest_of};
 use super::desired::{DesiredServer, Objects, Seed, ServiceProcess};
 use super::jetstream::{ConsumerConfig, StreamConfig};
@@ -20,6 +20,7 @@ use crate::identity::{PublicIdentity, UserId};
 use crate::name::{ServiceName, StreamName};
 use crate::resolve::{Machine, Origins, Part};
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -47,10 +48,20 @@ fn server(inputs: &Inputs<'_>, triggers: &mut Triggers, report: &mut Report) -> 
     let value = serde_json::from_str(&printed.text).unwrap_or_default();
     triggers.nats_reload = digest_of(printed.text.as_bytes());
     triggers.nats_restart = digest_of(canonical::compact(&effects::restart_part(&value)).as_bytes());
+    Some(server_artefact(machine, printed))
+}
+
+fn server_artefact(machine: &Machine, printed: Printed) -> Artefact {
     let lines = printed.paths.iter().map(|path| nats_server::origin(machine, path)).collect();
     let origins = vec![machine.origin];
     let config = artefact(ArtefactKind::NatsServerConfig, below(units::CONFIG), printed.text, origins);
-    Some(Artefact { lines, ..config })
+    Artefact { lines, ..config }
+}
+
+/// A configuration of nats-server like this machine's, printed like it, with where each line was declared: for whoever tries one.
+pub fn server_like(machine: &Machine, config: &Value) -> Option<Artefact> {
+    let printed = canonical::print(config, Dialect::NatsServer).ok()?;
+    Some(server_artefact(machine, printed))
 }
 
 /// An absolute path as it stands below the closure.

@@ -39,6 +39,7 @@ pub use desired::{Desired, DesiredServer, Endpoint, Seed, SeedTarget, ServicePro
 pub use effects::{effect_between, forgets_streams};
 pub use leaks::leaks;
 pub use link::Linked;
+pub use machine::server_like;
 pub use permissions::{Deed, Rights, of_domain as permissions, people_who_may};
 
 use crate::diag::{Checked, Report};

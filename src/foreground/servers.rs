@@ -6,6 +6,7 @@ use super::state::State;
 use super::supervise::Family;
 use crate::compile::{Desired, DesiredServer};
 use crate::host::monitor;
+use crate::host::nats_server::fatal;
 use crate::host::process::{Spec, last_words};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -87,14 +88,6 @@ async fn greeting(listen: SocketAddr) -> Result<()> {
         Ok(())
     };
     tokio::time::timeout(GREETING, hello).await?.with_context(|| format!("nobody is let in on {listen}"))
-}
-
-/// What the server died of: its last `[FTL]` line, or what it says of its configuration before it has a log; else its last line.
-fn fatal(log: &str) -> String {
-    let line = log.lines().rev().find(|line| line.contains("[FTL]") || line.starts_with("nats-server:"));
-    let line = line.or_else(|| log.lines().last()).unwrap_or("it said nothing");
-    // Process id and time stand before it, and are in the log.
-    line.find("[FTL]").map_or(line, |at| &line[at..]).to_owned()
 }
 
 /// Waits until every member sees every other one and a meta leader, and every leaf sees the cluster.
@@ -245,16 +238,5 @@ mod tests {
                 });
             }
         }
-    }
-
-    #[test]
-    fn the_last_words_of_a_server() {
-        assert_eq!(fatal("[1] 2026 [INF] hello\n[1] 2026 [FTL] no room\n[1] bye"), "[FTL] no room");
-        assert_eq!(
-            fatal("[1] [FTL] of last time\nnats-server: a.json:3:7: unknown field"),
-            "nats-server: a.json:3:7: unknown field"
-        );
-        assert_eq!(fatal("Segmentation fault"), "Segmentation fault");
-        assert_eq!(fatal(""), "it said nothing");
     }
 }

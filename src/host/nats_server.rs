@@ -2,12 +2,14 @@
 //!
 //! Refuses: fetching one. The errors say how to get it.
 
+use super::process::{self, Spec, last_words};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The oldest version that everything here was measured on (NATS-FACTS: recreated sources, reload of remotes, API level 5).
 pub const MINIMUM: Version = Version(2, 15, 1);
@@ -99,6 +101,41 @@ fn words(program: &Path, patience: Duration) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// How long a server without anything to recover may take until it is ready: it takes a fiftieth of a second.
+const READY: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(5);
+
+/// Starts a server with this configuration, until it is ready; then it is ended. What it died of instead is the error.
+pub async fn boots(program: &Path, config: &Path, log: &Path) -> Result<()> {
+    let args = vec!["-c".to_owned(), config.to_str().context("the path of a configuration is no text")?.to_owned()];
+    let directory = config.parent().unwrap_or(Path::new("/")).to_owned();
+    let environment = BTreeMap::new();
+    let (name, program, log) = ("nats-server".to_owned(), program.to_owned(), log.to_owned());
+    let mut server = process::start(Spec { name, program, args, environment, directory, log: log.clone() })?;
+    let deadline = Instant::now() + READY;
+    loop {
+        // What it says before its end is there when its end is.
+        let ended = server.ended()?;
+        let said = last_words(&log, 200);
+        if said.contains("Server is ready") {
+            return server.stop(Duration::from_secs(1)).await;
+        }
+        match ended {
+            Some(_) => bail!("{}", fatal(&said)),
+            None if Instant::now() > deadline => bail!("it is not ready after {} s: {}", READY.as_secs(), fatal(&said)),
+            None => tokio::time::sleep(POLL).await,
+        }
+    }
+}
+
+/// What the server died of: its last `[FTL]` line, or what it says of its configuration before it has a log; else its last line.
+pub fn fatal(log: &str) -> String {
+    let line = log.lines().rev().find(|line| line.contains("[FTL]") || line.starts_with("nats-server:"));
+    let line = line.or_else(|| log.lines().last()).unwrap_or("it said nothing");
+    // Process id and time stand before it, and are in the log.
+    line.find("[FTL]").map_or(line, |at| &line[at..]).to_owned()
+}
+
 fn parse(text: &str) -> Option<Version> {
     let number = text.trim().rsplit('v').next()?;
     let mut parts = number.split(['.', '-', '+']).map(|part| part.parse::<u32>());
@@ -115,6 +152,17 @@ mod tests {
         assert_eq!(parse("nats-server: v2.16.0-RC.1"), Some(Version(2, 16, 0)));
         assert!(parse("nats-server: v2.9.10").unwrap() < MINIMUM);
         assert_eq!(parse("hello"), None);
+    }
+
+    #[test]
+    fn the_last_words_of_a_server() {
+        assert_eq!(fatal("[1] 2026 [INF] hello\n[1] 2026 [FTL] no room\n[1] bye"), "[FTL] no room");
+        assert_eq!(
+            fatal("[1] [FTL] of last time\nnats-server: a.json:3:7: unknown field"),
+            "nats-server: a.json:3:7: unknown field"
+        );
+        assert_eq!(fatal("Segmentation fault"), "Segmentation fault");
+        assert_eq!(fatal(""), "it said nothing");
     }
 
     #[test]

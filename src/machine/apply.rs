@@ -88,10 +88,10 @@ pub enum Outcome {
 }
 
 /// What was found and what shall be.
-struct Found {
-    old: Option<Generation>,
-    new: Content,
-    plan: MachinePlan,
+pub(super) struct Found {
+    pub old: Option<Generation>,
+    pub new: Content,
+    pub plan: MachinePlan,
     objects: Option<Plan>,
 }
 
@@ -141,7 +141,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
             anyhow!("nothing was done, because {moved}\nhelp: look at the new plan: leafwright apply {machine} --dry-run --out FILE")
         })?;
     }
-    precheck::all(home, prepared, &found.new, &found.plan).await?;
+    precheck::all(home, prepared, &found).await?;
     if order.asked == Asked::DryRun {
         return Ok(Outcome::Planned(Box::new(now)));
     }

@@ -13,6 +13,7 @@ mod precheck;
 mod prove;
 mod recover;
 mod rollback;
+mod scratch;
 mod status;
 mod stored;
 

@@ -4,16 +4,17 @@
 //! Refuses: stopping at the first fault. All of them are told at once, each with a way out.
 
 use super::Prepared;
+use super::apply::Found;
+use super::scratch::{self, Scratch};
 use crate::compile::packages::option;
-use crate::compile::{ArtefactKind, manifest, units};
+use crate::compile::{ArtefactKind, units};
 use crate::host::machine::Home;
 use crate::host::nats_server::{self, MINIMUM};
 use crate::host::systemd::creds;
-use crate::host::{closure, credentials, disk, hardware, packages, programs};
+use crate::host::{credentials, hardware, packages, programs};
 use crate::plan::machine::{Act, Content, MachinePlan};
 use crate::resolve::hardware::unmet;
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,8 @@ const SPARE: u64 = 64 << 20;
 const SEARCH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Everything that can be looked at before packages are installed. Whether programs are there is asked when they ought to be.
-pub async fn all(home: &Home, prepared: &Prepared, content: &Content, plan: &MachinePlan) -> Result<()> {
+pub async fn all(home: &Home, prepared: &Prepared, found: &Found) -> Result<()> {
+    let Found { old, new: content, plan, .. } = found;
     let mut faults = vec![];
     faults.extend(hardware(prepared)?);
     faults.extend(room(home, prepared)?);
@@ -32,10 +34,11 @@ pub async fn all(home: &Home, prepared: &Prepared, content: &Content, plan: &Mac
     faults.extend(missing.iter().map(ToString::to_string));
     faults.extend(encryption(prepared)?);
     faults.extend(packages_impossible(prepared, plan).await?);
+    faults.extend(scratch::taken(prepared, old.as_ref().map(|old| &old.content), content));
     let scratch = Scratch::write(home, prepared)?;
     match plan.first.is_empty() {
-        true => faults.extend(of_programs(&scratch, content).await),
-        false => faults.extend(understood_by_server(&scratch, content).await),
+        true => faults.extend(of_programs(&scratch, prepared, content).await),
+        false => faults.extend(understood_by_server(&scratch, prepared, content).await),
     }
     judged(&faults, "nothing was done")
 }
@@ -43,7 +46,7 @@ pub async fn all(home: &Home, prepared: &Prepared, content: &Content, plan: &Mac
 /// What had to wait for packages.
 pub async fn with_packages(home: &Home, prepared: &Prepared, content: &Content) -> Result<()> {
     let scratch = Scratch::write(home, prepared)?;
-    judged(&of_programs(&scratch, content).await, "nothing was changed but packages")
+    judged(&of_programs(&scratch, prepared, content).await, "nothing was changed but packages")
 }
 
 /// Can this machine encrypt what its services are to get encrypted?
@@ -63,11 +66,11 @@ fn encryption(prepared: &Prepared) -> Result<Option<String>> {
 }
 
 /// What programs there are, and what they say.
-async fn of_programs(scratch: &Scratch, content: &Content) -> Vec<String> {
+async fn of_programs(scratch: &Scratch, prepared: &Prepared, content: &Content) -> Vec<String> {
     let mut faults = programs_missing(content);
     faults.extend(server(content));
     faults.extend(understood_by_systemd(scratch, content).await);
-    faults.extend(understood_by_server(scratch, content).await);
+    faults.extend(understood_by_server(scratch, prepared, content).await);
     faults
 }
 
@@ -151,6 +154,11 @@ fn programs_missing(content: &Content) -> Vec<String> {
     faults
 }
 
+async fn understood_by_server(scratch: &Scratch, prepared: &Prepared, content: &Content) -> Option<String> {
+    let program = find("nats-server").filter(|_| !content.server.is_null())?;
+    scratch::tried(&program, scratch, prepared, content).await
+}
+
 fn find(program: &str) -> Option<PathBuf> {
     let executable = |path: PathBuf| {
         let good = path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
@@ -177,77 +185,13 @@ fn server(content: &Content) -> Option<String> {
     }
 }
 
-/// The closure, written where nothing reads it; gone when this is dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn write(home: &Home, prepared: &Prepared) -> Result<Self> {
-        let scratch = Self(home.state().join("scratch"));
-        if scratch.0.exists() {
-            disk::remove_tree(&scratch.0)?;
-        }
-        let text = manifest(&prepared.closure, &prepared.sources);
-        closure::write_content(&prepared.closure, &text, &scratch.0)?;
-        Ok(scratch)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // The next one removes what is left.
-        let _left = disk::remove_tree(&self.0);
-    }
-}
-
 /// Understood by the systemd of this machine, each unit beside the others.
 async fn understood_by_systemd(scratch: &Scratch, content: &Content) -> Option<String> {
     let of = |kind| content.files.values().filter(move |file| file.kind == kind);
-    let files: Vec<PathBuf> = of(ArtefactKind::Unit).map(|file| scratch.0.join(&file.from)).collect();
+    let files: Vec<PathBuf> = of(ArtefactKind::Unit).map(|file| scratch.path(&file.from)).collect();
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     match programs::verify_units(&files).await {
         Ok(()) => None,
         Err(error) => Some(format!("systemd does not understand the units: {error:#}")),
-    }
-}
-
-/// Understood by nats-server, with every file that the closure has where it is now.
-async fn understood_by_server(scratch: &Scratch, content: &Content) -> Option<String> {
-    if content.server.is_null() {
-        return None;
-    }
-    let program = find("nats-server")?;
-    let mut config = content.server.clone();
-    relocate(&mut config, scratch, content);
-    without_missing_keys(&mut config);
-    let path = scratch.0.join("nats-server.check.json");
-    let written = std::fs::write(&path, config.to_string()).with_context(|| format!("cannot write {}", path.display()));
-    let checked = match written {
-        Ok(()) => programs::check_server_config(&program, &path).await,
-        Err(error) => Err(error),
-    };
-    checked.err().map(|error| format!("nats-server does not understand its configuration: {error:#}"))
-}
-
-/// A key that is made later in this apply is not there to be read: its certificate was compared with it already.
-fn without_missing_keys(value: &mut Value) {
-    let Value::Object(map) = value else { return };
-    map.retain(|name, value| {
-        let key = value.get("key_file").and_then(Value::as_str);
-        name != "tls" || key.is_none_or(|key| Path::new(key).exists())
-    });
-    map.values_mut().for_each(without_missing_keys);
-}
-
-/// Paths of files that are about to be placed become those of the scratch.
-fn relocate(value: &mut Value, scratch: &Scratch, content: &Content) {
-    match value {
-        Value::String(text) => {
-            if let Some(file) = content.files.get(text.as_str()) {
-                *text = scratch.0.join(&file.from).display().to_string();
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| relocate(item, scratch, content)),
-        Value::Object(map) => map.values_mut().for_each(|item| relocate(item, scratch, content)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -59,6 +59,13 @@ pub fn fit(path: &str, value: &Spanned<Value>, kind: &Type, cx: &mut Fit) -> Opt
             }
             whole.then(|| Val::map(entries))
         }
+        (Type::Map(_, inner), Value::List(items)) if matches!(inner.inner(), Type::Map(..)) => {
+            let fault = Fault::new(format!("{} is expected, not a list", kind.name()));
+            let first =
+                items.iter().find_map(|item| if let Value::Text(text) = &item.value { Some(text) } else { None });
+            let key = first.map_or("name".into(), |text| path_key(text));
+            said(Err(fault.help(format!("a key for each: `{path}.{key} = {{}}`"))), path, value.span, cx.report)
+        }
         (Type::Record(record), Value::Table(_)) => fit_record(path, value, record, cx),
         // Only expressions count in bytes and nanoseconds; a number that somebody wrote leaves open of what.
         (Type::Word(Word::Size | Word::Duration), Value::Int(number)) => {

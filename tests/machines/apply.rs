@@ -48,6 +48,8 @@ pub fn a_leaf_becomes_what_is_declared() {
     assert!(said.contains("nothing to do"), "{said}");
     assert_eq!(invocation(&office, "nats-server.service"), before);
 
+    a_server_that_would_not_start_is_refused(&office, &operator);
+
     // A key that nats-server reads again when it is told.
     operator.settings("office", "leaf.memory_max = \"2200MiB\"");
     let said = operator.applied(&office);
@@ -85,6 +87,36 @@ pub fn a_leaf_becomes_what_is_declared() {
     assert!(!config.contains("2306867200"), "{config}");
     sound(&office);
     until("the service is there again", DEADLINE, || office.is_active("todos@1.service"));
+}
+
+/// An address that somebody else has, and a server that refuses to start with what its `-t` has accepted, as another version
+/// might: told with the declaration, before anything is done; and the server that runs is not disturbed.
+fn a_server_that_would_not_start_is_refused(office: &Machine, operator: &Operator) {
+    let text = operator.text_of("office");
+    let before = invocation(office, "nats-server.service");
+    let refused = |setting: &str, words: &str| {
+        operator.settings("office", setting);
+        let line = operator.text_of("office").lines().position(|line| line == setting).unwrap() + 1;
+        let output = operator.apply(office, []);
+        assert_eq!(output.status.code(), Some(4), "{}", output.stderr);
+        assert!(output.stderr.contains("nothing was done") && output.stderr.contains(words), "{}", output.stderr);
+        let place = format!("because of machines/office.toml:{line}:");
+        assert!(output.stderr.contains(&place), "{place} is not in {}", output.stderr);
+        assert_eq!(invocation(office, "nats-server.service"), before);
+        assert!(!office.path("/var/lib/leafwright/scratch").exists());
+        operator.write("office", &text);
+    };
+    let taken = "nats-server cannot listen on 127.0.0.1:53: Address already in use";
+    let _other = office.in_network(|| std::net::TcpListener::bind("127.0.0.1:53")).expect("a free port");
+    refused("leaf.monitor = \"127.0.0.1:53\"", taken);
+    let other = "#!/bin/sh\ncase $1 in --version|-t) exec /usr/local/bin/nats-server.real \"$@\";; esac\n\
+        echo '[9] 2026/11/26 09:00:00 [FTL] max_connections is nothing for this version' >&2\nexit 1\n";
+    office.must(["mv", "/usr/local/bin/nats-server", "/usr/local/bin/nats-server.real"]);
+    office.write("/usr/local/bin/nats-server", other);
+    office.must(["chmod", "755", "/usr/local/bin/nats-server"]);
+    let died = "nats-server does not start with its configuration: [FTL] max_connections is nothing for this version";
+    refused("leaf.max_connections = 321", died);
+    office.must(["mv", "/usr/local/bin/nats-server.real", "/usr/local/bin/nats-server"]);
 }
 
 /// Gates that are declared: what runs and does not answer is not committed, and neither is what a program says no to.

@@ -8,7 +8,10 @@ use leafwright::resolve;
 /// A cluster of which `pi` is the member, and a module with expressions.
 const CLUSTERED: Files = &[
     ("domain.toml", "\n[clusters.hub]\nmembers = [\"pi\"]\n[clusters.hub.settings.commands]\nmax_bytes = \"100GB\"\n"),
-    ("modules/b/module.toml", "[settings.t]\nnumber = \"${t.other + hardware.cores}\"\n[settings.t.things.one]\n"),
+    (
+        "modules/b/module.toml",
+        "[settings.t]\nnumber = \"${t.other + hardware.cores}\"\n[settings.t.things.one]\n[settings.packages]\nchrony = {}\n",
+    ),
 ];
 
 /// What `explain` prints, or what is said instead; spaces squeezed.
@@ -41,6 +44,13 @@ loses option default built in \"256MiB\"
     assert!(explained("hub", "event_store.replicas").starts_with("event_store.replicas = 1\n"));
     assert!(explained("hubb", "event_store").contains("there is no machine and no cluster `hubb`"));
     assert!(explained("hub", "leaf.listen").starts_with("LW0201"), "{}", explained("hub", "leaf.listen"));
+}
+
+#[test]
+fn an_entry_that_says_nothing_more_is_explained_with_its_line() {
+    let said = explained("pi", "packages");
+    assert!(said.starts_with("packages = { chrony = {} }\n"), "{said}");
+    assert!(said.ends_with("merges module [settings] modules/b/module.toml:6:1 chrony = {}\n"), "{said}");
 }
 
 #[test]

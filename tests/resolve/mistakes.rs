@@ -22,6 +22,11 @@ const ROWS: &[(Files, &str, &str)] = &[
         "t.number",
         "LW0205 modules/b/module.toml:4:10",
     ),
+    (
+        &[(PI, "[settings]\npackages = [\"g++\"]")],
+        "packages",
+        "LW0202 machines/pi.toml:6:12 a table; each value a table; each value a string is expected, not a list",
+    ),
     // A stronger layer ends a conflict of weaker ones.
     (
         &[(A, "[settings.t]\nnumber = 1"), (B, "[settings.t]\nnumber = 2"), (PI, "[settings.t]\nnumber = 3")],

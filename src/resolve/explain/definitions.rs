@@ -88,8 +88,11 @@ fn collect<'e, 'a>(
         let verdict = match &def.what {
             _ if !evaluation.is_on(def.block) => Verdict::Off,
             What::Remove(_) => Verdict::Removes,
-            What::Present | What::Replace => continue,
+            // An entry that says nothing but that it is there; others are told by what they say.
+            What::Present if !node.children.is_empty() => continue,
+            What::Replace => continue,
             _ if !evaluation.stands(def, cut) => Verdict::Removed,
+            What::Present => Verdict::Merges,
             _ if list
                 && best.is_some_and(|best| best.class == Class::Settings && def.rank.class == Class::Settings) =>
             {
@@ -98,7 +101,7 @@ fn collect<'e, 'a>(
             _ if best == Some(def.rank) => Verdict::Wins,
             _ => Verdict::Loses,
         };
-        if matches!(def.what, What::Present | What::Replace) {
+        if matches!(&def.what, What::Present if !node.children.is_empty()) || matches!(def.what, What::Replace) {
             continue;
         }
         found.push(Definition {
@@ -128,7 +131,8 @@ fn text(what: &What) -> String {
         What::Value(value) => value.to_string(),
         What::Written(written) => fit::plain(&written.value).to_string(),
         What::Remove(items) => Val::List(items.iter().map(|item| item.value.clone()).collect()).to_string(),
-        What::Present | What::Replace => String::new(),
+        What::Present => "{}".to_owned(),
+        What::Replace => String::new(),
     }
 }
 
