@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """One work order, done by Leafwright and by whichever of its peers is there, side by side in one run.
 
-    cargo build --release && target/release/leafwright --version
+    cargo build --release
     python3 -m venv /tmp/peers && /tmp/peers/bin/pip install jinja2 pyinfra ansible-core    # and apt-get install cfengine3
     PATH=/tmp/peers/bin:$PATH python3 examples/bench_apply.py [ROUNDS]
 
 The work order: a nats-server configuration, 12 systemd units, 8 small files and a zone of 200 records, from variables,
 below a directory; nothing is started. Each tool does it into an empty directory, then with nothing to do, then with one
 variable changed that one file shows. Medians of whole processes after one round that does not count; peak RSS of `nothing to do`.
-What each tool wrote is compared before anything is timed.
+What each tool wrote is compared before anything is timed, but for nats-server's configuration: Leafwright's is the one that it compiles.
 """
 
 import json
@@ -42,6 +42,8 @@ RestartSec=2s
 WantedBy=multi-user.target
 """
 FILE = "# file {n} of {site}\nnumber = {n}\ncolour = {colour}\n"
+# Jinja and Tera read it alike.
+ZONE = "$ORIGIN meadow.example.\n{% for n in records %}host-{{ n }} 3600 IN A 192.0.2.{{ n }}\n{% endfor %}"
 NATS = {
     "server_name": "bench",
     "listen": "127.0.0.1:4222",
@@ -72,7 +74,7 @@ def zone():
     return "$ORIGIN meadow.example.\n" + "".join(f"host-{n} 3600 IN A 192.0.2.{n}\n" for n in RECORDS)
 
 
-def written(root, prefix=""):
+def written(root):
     """Path below the root -> text, of what the work order asks for."""
     wanted = [f"etc/systemd/system/worker-{n}.service" for n in UNITS] + [f"etc/meadow/{n}.conf" for n in FILES] + ["etc/meadow/zone"]
     return {path: (root / path).read_text() for path in wanted}
@@ -92,9 +94,6 @@ class Tool:
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
 
-    def environment(self):
-        return os.environ
-
 
 class Leafwright(Tool):
     name = "Leafwright"
@@ -110,7 +109,7 @@ class Leafwright(Tool):
             "domain.toml": 'name = "meadow"\ndns = "meadow.example"\nzone = "home"\n\n[zones.home]\n',
             "hardware/box.toml": 'arch = "x86_64"\ncores = 4\nmemory = "8GiB"\ndisk = "200GB"\n',
             "people/ada.toml": 'full_name = "Ada Marsh"\n',
-            "modules/order/zone.tera": "$ORIGIN meadow.example.\n{% for n in records %}host-{{ n }} 3600 IN A 192.0.2.{{ n }}\n{% endfor %}",
+            "modules/order/zone.tera": ZONE,
             "modules/order/small.tera": "# file {{ n }} of bench\nnumber = {{ n }}\ncolour = {{ colour }}\n",
         }
         module = 'imports = ["leaf"]\n\n[options.colour]\ntype = "string"\ndoc = "The variable that changes."\ndefault = "green"\n'
@@ -153,7 +152,7 @@ class Script(Tool):
             "env = jinja2.Environment(keep_trailing_newline=True)\n"
             f"unit = env.from_string({jinja(UNIT)!r})\n"
             f"small = env.from_string({jinja(FILE)!r})\n"
-            "zone = env.from_string('$ORIGIN meadow.example.\\n{% for n in records %}host-{{ n }} 3600 IN A 192.0.2.{{ n }}\\n{% endfor %}')\n"
+            f"zone = env.from_string({ZONE!r})\n"
             "out = {'etc/nats/nats-server.json': json.dumps(v['nats'], indent=2)}\n"
             "for n in v['units']: out[f'etc/systemd/system/worker-{n}.service'] = unit.render(n=n, port=v['port'] + n)\n"
             "for n in v['files']: out[f'etc/meadow/{n}.conf'] = small.render(n=n, site=v['site'], colour=v['colour'] if n == 3 else 'green')\n"
@@ -212,7 +211,7 @@ class Pyinfra(Tool):
     def prepare(self):
         (self.home / "unit.j2").write_text(jinja(UNIT))
         (self.home / "small.j2").write_text(jinja(FILE))
-        (self.home / "zone.j2").write_text("$ORIGIN meadow.example.\n{% for n in records %}host-{{ n }} 3600 IN A 192.0.2.{{ n }}\n{% endfor %}")
+        (self.home / "zone.j2").write_text(ZONE)
         (self.home / "nats.json").write_text(json.dumps(NATS, indent=2))
         self.colour("green")
 
@@ -273,8 +272,8 @@ def sections(text):
     return found
 
 
-def run(command, environment=None):
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done

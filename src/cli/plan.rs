@@ -48,7 +48,7 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
 async fn plan(args: &Args, root: &Path) -> Result<Plan, Fault> {
     let request = Request::of(root, &args.machines, args.state.as_deref())?;
     if let Some(visit) = foreground::visit(&request)? {
-        let opening = visit.connect()?;
+        let opening = visit.connect();
         let running = visit.prepare()?;
         talk::judge(&running.report, &running.sources);
         let plan = foreground::look_at_running(&running, opening).await?;

@@ -3,7 +3,7 @@
 use super::apply::{block_on, publish};
 use super::{Exit, WrongUsage, history, talk};
 use crate::host::machine::{Home, STATE};
-use crate::machine::{self, Objects, Recorded, Status};
+use crate::machine::{self, Recorded, Status};
 use crate::name::MachineName;
 use crate::plan;
 use crate::plan::machine::render;
@@ -150,12 +150,7 @@ fn differences(status: &Status, line: &mut dyn FnMut(String)) {
             line(format!("       help: {}", stray.way_out));
         }
     }
-    match &status.objects {
-        Objects::Stopped => line("its streams and consumers were not looked at: nats-server does not run".to_owned()),
-        Objects::Unanswered(why) => line(format!("its streams and consumers could not be looked at: {why}")),
-        Objects::None | Objects::Compared(_) => {}
-    }
-    status.unseen.iter().for_each(|what| line(format!("could not be looked at: {what}")));
+    status.unseen().for_each(|what| line(format!("could not be looked at: {what}")));
     if drift.is_none() && objects.is_none() && status.strays.is_empty() {
         line("nothing differs".to_owned());
     }
@@ -163,12 +158,6 @@ fn differences(status: &Status, line: &mut dyn FnMut(String)) {
 
 fn as_json(status: &Status) -> Value {
     let register = &status.register;
-    let mut unseen = status.unseen.clone();
-    unseen.extend(match &status.objects {
-        Objects::Stopped => Some("streams and consumers: nats-server does not run".to_owned()),
-        Objects::Unanswered(why) => Some(format!("streams and consumers: {why}")),
-        Objects::None | Objects::Compared(_) => None,
-    });
     json!({
         "format": 1,
         "machine": register.machine,
@@ -180,6 +169,6 @@ fn as_json(status: &Status) -> Value {
         "drift": status.drift,
         "objects": status.objects.plan(),
         "strays": status.strays,
-        "unseen": unseen,
+        "unseen": status.unseen().collect::<Vec<_>>(),
     })
 }

@@ -3,7 +3,7 @@
 //! Refuses: panicking on a closed pipe, and colour where nobody asked for it.
 
 use super::Exit;
-use crate::diag::{Diagnostic, Report, Severity, Sources, Style, render};
+use crate::diag::{Report, Severity, Sources, Style, render};
 use std::io::{IsTerminal as _, Write as _};
 
 /// Colour on a terminal, unless `NO_COLOR` says otherwise.
@@ -32,13 +32,11 @@ pub(super) fn say(line: &str) {
 
 /// Prints the errors and what `check` never sees, and how many warnings `check` shows. The exit code that follows.
 pub fn judge(report: &Report, sources: &Sources) -> Exit {
-    let (mut shown, mut left) = (report.clone(), report.clone());
-    let of_check = |found: &Diagnostic| found.severity == Severity::Warning && found.code.is_of_check();
-    shown.diagnostics.retain(|found| !of_check(found));
-    left.diagnostics.retain(|found| found.severity == Severity::Error || of_check(found));
+    let mut shown = report.clone();
+    shown.diagnostics.retain(|found| found.severity == Severity::Error || !found.code.is_of_check());
     show(&shown, sources);
-    let [errors, warnings] = counts(&left);
-    match (errors, warnings) {
+    let left = report.diagnostics.len() - shown.diagnostics.len();
+    match (counted(report.count(Severity::Error), "error"), counted(left, "warning")) {
         (None, None) => {}
         (Some(errors), None) => say(&format!("error: {errors}{}", waiting(report))),
         (None, Some(warnings)) => say(&format!("{warnings}; see `leafwright check`")),
@@ -74,11 +72,16 @@ pub(super) fn verdict(report: &Report) -> Exit {
 
 /// "3 errors", "1 warning"; nothing where there are none.
 fn counts(report: &Report) -> [Option<String>; 2] {
-    [(Severity::Error, "error"), (Severity::Warning, "warning")].map(|(severity, one)| match report.count(severity) {
+    [(Severity::Error, "error"), (Severity::Warning, "warning")]
+        .map(|(severity, one)| counted(report.count(severity), one))
+}
+
+fn counted(count: usize, one: &str) -> Option<String> {
+    match count {
         0 => None,
         1 => Some(format!("1 {one}")),
         many => Some(format!("{many} {one}s")),
-    })
+    }
 }
 
 #[cfg(test)]

@@ -159,6 +159,14 @@ pub fn spoken_of(artefact: &Artefact, fault: &str) -> Option<u32> {
     number.or_else(quoting)
 }
 
+/// What in an artefact a fault speaks of, and the declaration that caused it.
+pub fn spoken_line<'a>(artefact: &'a Artefact, fault: &str) -> Option<(&'a str, Span)> {
+    let number = spoken_of(artefact, fault)?;
+    let at = usize::try_from(number).ok()?.checked_sub(1)?;
+    let line = std::str::from_utf8(&artefact.bytes).ok()?.lines().nth(at)?;
+    Some((line.trim().trim_end_matches(','), blame(artefact, number)?))
+}
+
 /// The declaration that caused a line of an artefact (lines count from 1), for faults that nats-server or systemd found there.
 pub fn blame(artefact: &Artefact, line: u32) -> Option<Span> {
     let at = usize::try_from(line).unwrap_or(0).checked_sub(1);

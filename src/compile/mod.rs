@@ -34,7 +34,7 @@ mod template;
 mod whole;
 
 pub use artefact::{Artefact, ArtefactKind, Closure, Effect};
-pub use closure::{Digesting, blame, digest_of, files_of_manifest, manifest, spoken_of};
+pub use closure::{Digesting, blame, digest_of, files_of_manifest, manifest, spoken_line, spoken_of};
 pub use desired::{Desired, DesiredServer, Endpoint, Seed, SeedTarget, ServiceProcess};
 pub use effects::{effect_between, forgets_streams};
 pub use leaks::leaks;

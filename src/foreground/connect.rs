@@ -11,7 +11,7 @@ use crate::identity::{PublicIdentity, UserId};
 use crate::name::MachineName;
 use crate::plan::Scope;
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,68 +20,68 @@ use tokio::task::JoinHandle;
 const PATIENCE: Duration = Duration::from_secs(10);
 const NO_CLUSTER: &str = "cannot connect to the cluster";
 
+/// Where each scope is reached: each leaf at its own address, the cluster at those of its members.
+pub type Ways = BTreeMap<Scope, BTreeSet<SocketAddr>>;
+
+pub fn ways(desired: &Desired) -> Ways {
+    let mut ways = Ways::new();
+    for server in desired.servers.values() {
+        let scope = if server.member { Scope::Cluster } else { Scope::Machine(server.machine.clone()) };
+        ways.entry(scope).or_default().insert(server.listen);
+    }
+    ways
+}
+
 /// One JetStream handle a scope: each leaf that is running, and the cluster. All are opened at once.
 pub async fn all(
     compiled: &Compiled,
     store: &KeyStore,
     identity: &PublicIdentity,
 ) -> Result<BTreeMap<Scope, JetStream>> {
-    opening(compiled, store, identity)?.those(|_| true).await
-}
-
-fn opening(compiled: &Compiled, store: &KeyStore, identity: &PublicIdentity) -> Result<Opening> {
-    let servers = compiled.desired.servers.values();
-    let (members, leaves): (Vec<_>, Vec<_>) = servers.partition(|server| server.member);
-    let mut opening = Opening::default();
-    for server in leaves {
-        opening.leaf(&server.machine, server.listen, store)?;
+    let mut handles = BTreeMap::new();
+    for (scope, (_, opening)) in Opening::begin(&ways(&compiled.desired), store, identity)?.0 {
+        handles.insert(scope, opening.await.context("cannot connect")??);
     }
-    if !members.is_empty() {
-        opening.cluster(members.iter().map(|server| server.listen), store, identity)?;
-    }
-    Ok(opening)
+    Ok(handles)
 }
 
 /// Connections that are being opened, while whoever wants them does something else.
 #[derive(Default)]
-pub struct Opening(BTreeMap<Scope, JoinHandle<Result<JetStream>>>);
+pub struct Opening(BTreeMap<Scope, (BTreeSet<SocketAddr>, JoinHandle<Result<JetStream>>)>);
 
 impl Opening {
-    pub fn leaf(&mut self, machine: &MachineName, listen: SocketAddr, store: &KeyStore) -> Result<()> {
-        let user = UserId::LocalProvisioner(machine.clone());
-        let key = KeyId::User(user.clone());
-        let key = store.nkey(&key)?.with_context(|| format!("the key store has no key of {user}"))?;
-        let endpoint = Endpoint::at([listen]).login(Login::NKey(key.seed()?)).inbox(inbox(machine, "provisioner"));
-        self.open(Scope::Machine(machine.clone()), endpoint, format!("cannot connect to {machine}"));
-        Ok(())
-    }
-
-    pub fn cluster(
-        &mut self,
-        members: impl Iterator<Item = SocketAddr>,
-        store: &KeyStore,
-        identity: &PublicIdentity,
-    ) -> Result<()> {
-        let endpoint = provisioner(members, store, identity)?;
-        self.open(Scope::Cluster, endpoint, NO_CLUSTER.to_owned());
-        Ok(())
-    }
-
-    fn open(&mut self, scope: Scope, endpoint: Endpoint, failed: String) {
-        let opening = async move { JetStream::open(Arc::new(endpoint), None, PATIENCE).await.context(failed) };
-        self.0.insert(scope, tokio::spawn(opening));
-    }
-
-    /// Those that are wanted after all; the others are not waited for.
-    pub async fn those(self, wanted: impl Fn(&Scope) -> bool) -> Result<BTreeMap<Scope, JetStream>> {
-        let mut handles = BTreeMap::new();
-        for (scope, opening) in self.0 {
-            if wanted(&scope) {
-                handles.insert(scope, opening.await.context("cannot connect")??);
-            }
+    pub fn begin(ways: &Ways, store: &KeyStore, identity: &PublicIdentity) -> Result<Self> {
+        let mut opening = BTreeMap::new();
+        for (scope, addresses) in ways {
+            let to = addresses.iter().copied();
+            let (endpoint, failed) = match scope {
+                Scope::Machine(machine) => (leaf(machine, to, store)?, format!("cannot connect to {machine}")),
+                Scope::Cluster => (provisioner(to, store, identity)?, NO_CLUSTER.to_owned()),
+            };
+            let handle = async move { JetStream::open(Arc::new(endpoint), None, PATIENCE).await.context(failed) };
+            opening.insert(scope.clone(), (addresses.clone(), tokio::spawn(handle)));
         }
-        Ok(handles)
+        Ok(Self(opening))
     }
+
+    /// Those that are wanted; others are not waited for. `None` where one of them was not opened, or leads elsewhere.
+    pub async fn those(mut self, wanted: &Ways) -> Result<Option<BTreeMap<Scope, JetStream>>> {
+        let mut handles = BTreeMap::new();
+        for (scope, addresses) in wanted {
+            let Some((_, opening)) = self.0.remove(scope).filter(|(opened, _)| opened == addresses) else {
+                return Ok(None);
+            };
+            handles.insert(scope.clone(), opening.await.context("cannot connect")??);
+        }
+        Ok(Some(handles))
+    }
+}
+
+fn leaf(machine: &MachineName, at: impl Iterator<Item = SocketAddr>, store: &KeyStore) -> Result<Endpoint> {
+    let user = UserId::LocalProvisioner(machine.clone());
+    let key = KeyId::User(user.clone());
+    let key = store.nkey(&key)?.with_context(|| format!("the key store has no key of {user}"))?;
+    Ok(Endpoint::at(at).login(Login::NKey(key.seed()?)).inbox(inbox(machine, "provisioner")))
 }
 
 /// The cluster's JetStream, through any of its members.

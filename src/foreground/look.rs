@@ -11,9 +11,8 @@ use crate::apply::journal::{self, Journal};
 use crate::apply::live::Live;
 use crate::compile::{Compiled, Desired};
 use crate::host::world::World as _;
-use crate::plan::{self, Observed, Plan, Scope};
+use crate::plan::{self, Observed, Plan};
 use anyhow::Result;
-use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The plan that `up` would carry out.
@@ -40,11 +39,10 @@ pub async fn look(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk + Sy
 /// The plan against what runs now: nothing is started, nothing is stopped.
 pub async fn look_at_running(prepared: &Prepared, opening: Opening) -> Result<Plan> {
     let Prepared { state, compiled, sources, store, identity, .. } = prepared;
-    let wanted: BTreeSet<Scope> = plan::scopes(&compiled.desired).map(|(scope, _)| scope).collect();
-    let mut jetstreams = opening.those(|scope| wanted.contains(scope)).await?;
-    if jetstreams.len() < wanted.len() {
-        jetstreams = connect::all(compiled, store, identity).await?;
-    }
+    let jetstreams = match opening.those(&connect::ways(&compiled.desired)).await? {
+        Some(jetstreams) => jetstreams,
+        None => connect::all(compiled, store, identity).await?,
+    };
     let made = journal::made_in(&state.journal())?;
     let closures = InState { state, compiled, sources };
     let mut world = Live { desired: &compiled.desired, closures, jetstreams, made, progress: Box::new(|_, _| ()) };

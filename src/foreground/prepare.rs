@@ -2,7 +2,7 @@
 //!
 //! Refuses: starting anything.
 
-use super::connect::Opening;
+use super::connect::{Opening, Ways};
 use super::identity;
 use super::overlay;
 use super::state::{self, State};
@@ -14,6 +14,7 @@ use crate::host::keys::KeyStore;
 use crate::identity::PublicIdentity;
 use crate::load;
 use crate::name::MachineName;
+use crate::plan::Scope;
 use crate::resolve::{self, Domain, Part};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeSet;
@@ -84,26 +85,24 @@ pub fn visit(request: &Request) -> Result<Option<Visit>, Fault> {
 }
 
 impl Visit {
-    /// Begins to connect to what will probably be asked, by the recorded ports: on this machine that takes as long as resolving.
-    /// What cannot be guessed is not, and is opened later.
-    pub fn connect(&self) -> Result<Opening> {
+    /// Begins to connect to what will probably be asked: on this machine that takes as long as resolving. What turns out to lead
+    /// elsewhere is not used, so a guess by the recorded ports is good enough.
+    pub fn connect(&self) -> Opening {
         let Self { declared, state, store, identity, named, .. } = self;
         let ports = state.recorded_ports();
-        let listen = |machine: &MachineName| ports.get(&overlay::listen(machine)).map(|port| state::loopback(*port));
         let clusters = declared.domain.iter().flat_map(|domain| domain.clusters.values());
         let members: BTreeSet<&MachineName> = clusters.flat_map(|cluster| &cluster.members).map(|m| &m.value).collect();
-        let running = || declared.foreground.keys();
-        let mut opening = Opening::default();
-        let of_cluster: Vec<_> = running().filter(|name| members.contains(name)).filter_map(listen).collect();
-        if !of_cluster.is_empty() {
-            opening.cluster(of_cluster.into_iter(), store, identity)?;
-        }
-        for machine in running().filter(|name| !members.contains(name)) {
-            if let Some(listen) = listen(machine).filter(|_| named.is_empty() || named.contains(machine)) {
-                opening.leaf(machine, listen, store)?;
+        let mut ways = Ways::new();
+        for machine in declared.foreground.keys() {
+            let is_member = members.contains(machine);
+            let is_asked = is_member || named.is_empty() || named.contains(machine);
+            if let Some(port) = ports.get(&overlay::listen(machine)).filter(|_| is_asked) {
+                let scope = if is_member { Scope::Cluster } else { Scope::Machine(machine.clone()) };
+                ways.entry(scope).or_default().insert(state::loopback(*port));
             }
         }
-        Ok(opening)
+        // Whatever is wrong is told when it is needed.
+        Opening::begin(&ways, store, identity).unwrap_or_default()
     }
 
     /// Resolves the domain, and compiles only what was asked for.

@@ -143,10 +143,8 @@ pub(super) async fn start_servers(
 fn blamed(prepared: &Prepared, machine: &MachineName, words: &str) -> Option<String> {
     let artefacts = &prepared.compiled.machines.get(machine)?.artefacts;
     let config = artefacts.iter().find(|artefact| artefact.kind == ArtefactKind::NatsServerConfig)?;
-    let number = compile::spoken_of(config, words)?;
-    let line = std::str::from_utf8(&config.bytes).ok()?.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
-    let line = line.trim().trim_end_matches(',');
-    let place = prepared.sources.place(compile::blame(config, number)?);
+    let (line, span) = compile::spoken_line(config, words)?;
+    let place = prepared.sources.place(span);
     // The foreground's own layer is no file that anybody can mend.
     match place.file == overlay::SOURCE {
         true => Some(format!("its configuration says `{line}`")),

@@ -4,7 +4,7 @@
 
 use super::keys::Secret;
 use anyhow::{Context as _, Result, anyhow};
-use async_nats::{Client, ConnectOptions, ServerAddr};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, ServerAddr};
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
@@ -68,6 +68,13 @@ impl Endpoint {
         let connecting = tokio::time::timeout(patience, options.connect(self.addresses.clone()));
         Ok(connecting.await.context("no answer in time")??)
     }
+}
+
+/// Did somebody answer, and not take the login?
+pub fn is_refused(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<ConnectError>().is_some_and(|error| {
+        matches!(error.kind(), ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication)
+    })
 }
 
 /// The options of `CONNECT` for a server that said `info`, for who speaks the protocol by hand.

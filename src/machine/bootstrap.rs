@@ -140,9 +140,11 @@ fn programs(order: &Bootstrap<'_>, arch: &str, tell: &mut dyn FnMut(&str)) -> Re
 fn read(program: &Program<'_>, place: &Place, arch: &str) -> Result<Vec<u8>> {
     let Program { from, option, .. } = program;
     let bytes = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
-    if let Some(found) = executable::architecture(&bytes).filter(|_| !executable::runs_on(&bytes, arch)) {
+    if let Some([usual, more @ ..]) = executable::machines(&bytes)
+        && !std::iter::once(usual).chain(more).any(|name| *name == arch)
+    {
         let from = from.display();
-        bail!("{from} is for {found}, and {place} is {arch}\nhelp: name one for {arch} with {option}");
+        bail!("{from} is for {usual}, and {place} is {arch}\nhelp: name one for {arch} with {option}");
     }
     Ok(bytes)
 }

@@ -8,7 +8,7 @@ use crate::apply::{self, Journal, Live, Progress};
 use crate::compile::Desired;
 use crate::diag::{Checked, Report, Sources};
 use crate::foreground::Fault;
-use crate::host::endpoint::{Endpoint, Login};
+use crate::host::endpoint::{self, Endpoint, Login};
 use crate::host::jetstream::JetStream;
 use crate::host::keys::KeyStore;
 use crate::host::machine::Home;
@@ -73,7 +73,7 @@ pub async fn publish_member(prepared: &DomainPrepared, servers: &[String], home:
 
 /// Why one does not get in: nobody answers, or these keys are not this cluster's.
 fn not_in(servers: &str, error: &anyhow::Error) -> anyhow::Error {
-    if format!("{error:#}").contains("authorization violation") {
+    if endpoint::is_refused(error) {
         return anyhow::anyhow!(
             "the cluster at {servers} does not know these keys\nhelp: --keys names the key store of the domain that the cluster runs"
         );

@@ -105,10 +105,8 @@ fn written(scratch: &Scratch, directory: &str, prepared: &Prepared, config: &Val
 
 /// What in the configuration is to blame, and where that was declared, as far as the words show it.
 fn spoken_of(prepared: &Prepared, like: &Artefact, words: &str) -> Option<String> {
-    let number = compile::spoken_of(like, words)?;
-    let line = std::str::from_utf8(&like.bytes).ok()?.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
-    let place = prepared.sources.place(compile::blame(like, number)?);
-    Some(format!("its configuration says `{}`, because of {place}", line.trim().trim_end_matches(',')))
+    let (line, span) = compile::spoken_line(like, words)?;
+    Some(format!("its configuration says `{line}`, because of {}", prepared.sources.place(span)))
 }
 
 /// The same configuration for a server that is alone in the world: line by line, so that a fault is found in it as in the other.

@@ -38,8 +38,8 @@ pub struct Status {
     pub objects: Objects,
     /// What differs and `apply` leaves alone.
     pub strays: Vec<Stray>,
-    /// Where nobody could look, and why.
-    pub unseen: Vec<String>,
+    /// Processes of ours that nobody could look into, and why.
+    hidden: Vec<String>,
     /// What is wrong with the closure of its generation; nothing is compared with a damaged one.
     pub damages: Vec<Damage>,
     /// Units that have failed, ours and others'.
@@ -71,12 +71,20 @@ impl Objects {
     pub fn plan(&self) -> Option<&Plan> {
         if let Objects::Compared(plan) = self { Some(plan) } else { None }
     }
+
+    fn unseen(&self) -> Option<String> {
+        match self {
+            Objects::None | Objects::Compared(_) => None,
+            Objects::Stopped => Some("its streams and consumers: nats-server does not run".to_owned()),
+            Objects::Unanswered(why) => Some(format!("its streams and consumers: {why}")),
+        }
+    }
 }
 
 impl Status {
     fn of(register: Register, busy: Option<lock::Holder>, failed: BTreeSet<String>) -> Self {
-        let (objects, strays, unseen) = (Objects::None, vec![], vec![]);
-        Self { register, busy, drift: None, objects, strays, unseen, damages: vec![], failed }
+        let (objects, strays, hidden) = (Objects::None, vec![], vec![]);
+        Self { register, busy, drift: None, objects, strays, hidden, damages: vec![], failed }
     }
 
     /// Is it what its generation says, and nothing half done?
@@ -86,6 +94,11 @@ impl Status {
             && self.drift.as_ref().is_none_or(MachinePlan::is_empty)
             && self.objects.is_sound()
             && self.strays.is_empty()
+    }
+
+    /// Where nobody could look, and why.
+    pub fn unseen(&self) -> impl Iterator<Item = String> {
+        self.objects.unseen().into_iter().chain(self.hidden.iter().cloned())
     }
 }
 
@@ -154,7 +167,7 @@ pub async fn status(home: &Home) -> Result<Option<Status>> {
     let heard = listeners::look(&systemd.control_groups(&running).await?);
     let mut strays = changed_users(&active.content, &seen);
     strays.extend(strangers(&active.content, &heard.listening));
-    Ok(Some(Status { drift: Some(drift), objects, strays, unseen: heard.unseen, ..Status::of(register, busy, failed) }))
+    Ok(Some(Status { drift: Some(drift), objects, strays, hidden: heard.unseen, ..Status::of(register, busy, failed) }))
 }
 
 /// For a nats-server that runs; one that was just started recovers first.

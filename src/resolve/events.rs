@@ -51,7 +51,7 @@ pub fn compile(
                 Err(fault) => faults.push(*fault),
             }
         }
-        absorb(faults, &mut report);
+        absorb(faults, SHOWN, &mut report);
         let origin = Span::new(set.source, 0..0);
         sets.insert(name.clone(), Arc::new(EventSet { name: name.clone(), events: good, origin }));
     }
@@ -75,9 +75,10 @@ fn kinds<'a>(declared: &Declared, messages: &'a BTreeMap<MessageName, Message>) 
         .collect()
 }
 
-fn absorb(mut faults: Vec<Diagnostic>, report: &mut Report) {
-    let hidden = faults.len().saturating_sub(SHOWN);
-    faults.truncate(SHOWN);
+/// Takes up what was found in the lines of one set, the first `shown` of it; the last of those says how much more there is.
+pub fn absorb(mut faults: Vec<Diagnostic>, shown: usize, report: &mut Report) {
+    let hidden = faults.len().saturating_sub(shown);
+    faults.truncate(shown);
     if hidden > 0
         && let Some(last) = faults.pop()
     {

@@ -1,15 +1,17 @@
 //! JWTs at a real nats-server in operator mode: each kind accepted, each forgery refused.
 
 use crate::ports::free_port;
-use crate::servers::{connect_as, operator_config, parse, said, settled, start};
+use crate::servers::{DEADLINE, connect_as, operator_config, parse, said, settled, start};
 use crate::store::wanted;
 use data_encoding::BASE64URL_NOPAD;
+use leafwright::host::endpoint::{self, Endpoint, Login};
 use leafwright::host::keys::{KeyId, KeyStore, NKey};
 use leafwright::host::provision;
 use leafwright::identity::jwt::{self, Account, JetStream, User};
 use leafwright::identity::{Permissions, PublicIdentity, UserId};
 use leafwright::name::MachineName;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use time::OffsetDateTime;
 
 struct Domain {
@@ -131,6 +133,15 @@ async fn an_account_of_a_foreign_operator_opens_nothing() {
     let _server = start(domain.dir.path(), "hub", port, &config);
     let user = connect_as(&domain.store, &UserId::Provisioner, &domain.jwt(&UserId::Provisioner), port).await;
     assert!(user.unwrap_err().to_lowercase().contains("authorization violation"));
+
+    // Who was refused can tell it from silence.
+    let knock = async |port: u16| {
+        let creds = domain.store.creds(&UserId::Provisioner, &domain.jwt(&UserId::Provisioner)).unwrap();
+        let endpoint = Endpoint::at([SocketAddr::from(([127, 0, 0, 1], port))]).login(Login::Creds(creds));
+        endpoint.connect(DEADLINE).await.unwrap_err().context("at the door")
+    };
+    assert!(endpoint::is_refused(&knock(port).await));
+    assert!(!endpoint::is_refused(&knock(free_port()).await));
 }
 
 #[test]

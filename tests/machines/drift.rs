@@ -20,7 +20,10 @@ const HANDS: [(&str, &str); 12] = [
         "sed -i s/RestartSec=1/RestartSec=9/ /etc/systemd/system/nats-server.service && systemctl daemon-reload",
         "nats-server.service",
     ),
-    ("systemctl stop nats-server.service", "its streams and consumers were not looked at: nats-server does not run"),
+    (
+        "systemctl stop nats-server.service",
+        "could not be looked at: its streams and consumers: nats-server does not run",
+    ),
     ("chown nats /etc/tmpfiles.d/leafwright.conf", "/etc/tmpfiles.d/leafwright.conf"),
     ("sed -i /^nats:/d /etc/passwd /etc/shadow /etc/group /etc/gshadow", "the user nats is gone"),
     (

@@ -84,13 +84,16 @@ fn collect<'e, 'a>(
     let standing: Vec<&Def> = evaluation.standing(Some(node), cut);
     let best = standing.iter().map(|def| def.rank).max();
     let list = matches!(at, At::Inside(kind) if matches!(kind.inner(), Type::List(_) | Type::Set(_)));
-    for def in &node.defs {
+    // An entry that says nothing but that it is there is told; others are told by what they say.
+    let is_told = |def: &&Def| match def.what {
+        What::Present => node.children.is_empty(),
+        What::Replace => false,
+        What::Value(_) | What::Written(_) | What::Remove(_) => true,
+    };
+    for def in node.defs.iter().filter(is_told) {
         let verdict = match &def.what {
             _ if !evaluation.is_on(def.block) => Verdict::Off,
             What::Remove(_) => Verdict::Removes,
-            // An entry that says nothing but that it is there; others are told by what they say.
-            What::Present if !node.children.is_empty() => continue,
-            What::Replace => continue,
             _ if !evaluation.stands(def, cut) => Verdict::Removed,
             What::Present => Verdict::Merges,
             _ if list
@@ -101,9 +104,6 @@ fn collect<'e, 'a>(
             _ if best == Some(def.rank) => Verdict::Wins,
             _ => Verdict::Loses,
         };
-        if matches!(&def.what, What::Present if !node.children.is_empty()) || matches!(def.what, What::Replace) {
-            continue;
-        }
         found.push(Definition {
             path: path.clone(),
             layer: Some(def.rank.layer),

@@ -4,6 +4,7 @@
 use crate::declare::{Declared, Event};
 use crate::diag::{Code, Diagnostic, Report};
 use crate::name::EventSetName;
+use crate::resolve::events;
 use std::collections::{BTreeMap, BTreeSet};
 
 const CODE: Code = Code(414);
@@ -31,16 +32,8 @@ pub fn repeated_events(declared: &Declared) -> Report {
                 again.push((event, other, before));
             }
         }
-        let more = again.len().saturating_sub(SHOWN);
-        for (at, (event, other, before)) in again.into_iter().take(SHOWN).enumerate() {
-            let finding = finding(name, event, other, before);
-            report.push(match more {
-                1.. if at + 1 == SHOWN => {
-                    finding.help(format!("{more} more lines of this file are in other sets, too"))
-                }
-                _ => finding,
-            });
-        }
+        let faults = again.into_iter().map(|(event, other, before)| finding(name, event, other, before));
+        events::absorb(faults.collect(), SHOWN, &mut report);
     }
     report
 }
