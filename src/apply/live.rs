@@ -6,6 +6,7 @@ use crate::compile::jetstream::{ConsumerConfig, StreamConfig};
 use crate::compile::{Desired, Seed};
 use crate::host::World;
 use crate::host::jetstream::JetStream;
+use crate::host::lease::Lease;
 use crate::host::monitor::require_version;
 use crate::host::world::Load;
 use crate::name::{EventSetName, MachineName};
@@ -42,6 +43,24 @@ pub struct Live<'a, C> {
     /// From the journal.
     pub made: BTreeSet<String>,
     pub progress: SeedProgress<'a>,
+    /// Under which the cluster's objects are changed, where others could do so at the same time.
+    pub lease: Option<Lease>,
+}
+
+impl<'a, C> Live<'a, C> {
+    /// Without a lease, and silent while events are loaded.
+    pub fn new(
+        desired: &'a Desired,
+        closures: C,
+        jetstreams: BTreeMap<Scope, JetStream>,
+        made: BTreeSet<String>,
+    ) -> Self {
+        Self { desired, closures, jetstreams, made, progress: Box::new(|_, _| ()), lease: None }
+    }
+
+    fn lease(&self, on: &Scope) -> Option<&Lease> {
+        self.lease.as_ref().filter(|_| *on == Scope::Cluster)
+    }
 }
 
 impl<C: Closures> Live<'_, C> {
@@ -80,28 +99,60 @@ impl<C: Closures> World for Live<'_, C> {
     }
 
     async fn create_stream(&mut self, on: &Scope, config: &StreamConfig) -> Result<()> {
-        Ok(self.jetstream(on)?.create_stream(config).await?)
+        let jetstream = self.jetstream(on)?;
+        let config = signed_stream(self.lease(on), &jetstream, config).await?;
+        Ok(jetstream.create_stream(&config).await?)
     }
 
     async fn update_stream(&mut self, on: &Scope, config: &StreamConfig) -> Result<()> {
-        Ok(self.jetstream(on)?.update_stream(config).await?)
+        let jetstream = self.jetstream(on)?;
+        let config = signed_stream(self.lease(on), &jetstream, config).await?;
+        Ok(jetstream.update_stream(&config).await?)
     }
 
     async fn create_consumer(&mut self, on: &Scope, stream: &str, config: &ConsumerConfig) -> Result<()> {
-        Ok(self.jetstream(on)?.create_consumer(stream, config).await?)
+        let jetstream = self.jetstream(on)?;
+        let config = signed_consumer(self.lease(on), &jetstream, (stream, config)).await?;
+        Ok(jetstream.create_consumer(stream, &config).await?)
     }
 
     async fn update_consumer(&mut self, on: &Scope, stream: &str, config: &ConsumerConfig) -> Result<()> {
-        Ok(self.jetstream(on)?.update_consumer(stream, config).await?)
+        let jetstream = self.jetstream(on)?;
+        let config = signed_consumer(self.lease(on), &jetstream, (stream, config)).await?;
+        Ok(jetstream.update_consumer(stream, &config).await?)
     }
 
     async fn load_events(&mut self, on: &Scope, load: Load<'_>) -> Result<()> {
         let jetstream = self.jetstream(on)?;
+        self.lease(on).map_or(Ok(()), Lease::holds)?;
         let seed = self.seed(on, load.set)?.clone();
         let progress = &mut self.progress;
         seed::load(&jetstream, &seed, |at| progress(&seed.set, at)).await?;
         Ok(())
     }
+}
+
+/// The stream as it is sent: under a lease with its generation, once it is sure that no newer one was here.
+async fn signed_stream(lease: Option<&Lease>, jetstream: &JetStream, config: &StreamConfig) -> Result<StreamConfig> {
+    let mut config = config.clone();
+    if let Some(lease) = lease {
+        let there = jetstream.stream(&config.name).await?;
+        lease.sign(there.as_ref().map(|there| &there.config.metadata), &mut config.metadata)?;
+    }
+    Ok(config)
+}
+
+async fn signed_consumer(
+    lease: Option<&Lease>,
+    jetstream: &JetStream,
+    (stream, config): (&str, &ConsumerConfig),
+) -> Result<ConsumerConfig> {
+    let mut config = config.clone();
+    if let Some(lease) = lease {
+        let there = jetstream.consumer(stream, &config.durable_name).await?;
+        lease.sign(there.as_ref().map(|there| &there.config.metadata), &mut config.metadata)?;
+    }
+    Ok(config)
 }
 
 /// What is to be asked of each scope.

@@ -5,7 +5,7 @@ use crate::apply::machine::Progress;
 use crate::foreground::Fault;
 use crate::host::machine::register::Mode;
 use crate::host::machine::{Home, STATE};
-use crate::machine::{self, Asked, Order, Outcome, Talk, history};
+use crate::machine::{self, Asked, DomainTalk, Order, Outcome, Talk, history};
 use crate::name::PersonName;
 use crate::plan::machine::{MachinePlan, Reviewed, render};
 use crate::plan::{self, Plan};
@@ -108,8 +108,11 @@ fn mode(text: &str) -> Result<Mode, String> {
 impl How {
     fn order(&self, asked: Asked) -> Order {
         let (within, steady) = (Duration::from_secs(self.within), Duration::from_secs(self.steady));
-        let person = self.person.as_ref().map_or_else(user, ToString::to_string);
-        Order { person, mode: self.mode, asked, reviewed: None, within, steady }
+        Order { person: self.who(), mode: self.mode, asked, reviewed: None, within, steady }
+    }
+
+    fn who(&self) -> String {
+        self.person.as_ref().map_or_else(user, ToString::to_string)
     }
 
     fn home(&self) -> Result<Home> {
@@ -183,19 +186,11 @@ fn domain(args: &Args, root: &Path) -> Result<Exit> {
     };
     talk::judge(&prepared.report, &prepared.sources);
     let mut voice = args.how.voice();
-    let mut agree = |plan: &Plan| {
-        talk::say(plan::render::human(plan).trim_end());
-        voice.agree()
-    };
-    let mut tell = |plan: &Plan, progress: crate::apply::Progress<'_>| {
-        if let crate::apply::Progress::Done { number, of, step } = progress {
-            talk::say(&format!("  {number:>3} of {of}  {}", plan::render::sentence(plan, step)));
-        }
-    };
     let journal = args.how.state.join("domain-journal.jsonl");
     let home = args.how.home()?;
     let done = block_on(async {
-        let done = machine::apply_domain(&prepared, &args.server, &journal, &mut agree, &mut tell).await;
+        let person = args.how.who();
+        let done = machine::apply_domain(&prepared, &args.server, &journal, &person, &mut voice).await;
         let published = machine::publish_member(&prepared, &args.server, &home).await;
         published.told().iter().for_each(|line| talk::say(line));
         done
@@ -252,6 +247,44 @@ struct Voice {
     waiting: Option<String>,
 }
 
+impl Voice {
+    fn agreed(&self) -> Result<bool> {
+        if self.agreed {
+            return Ok(true);
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(WrongUsage("nobody is there to be asked; say --yes".to_owned()).into());
+        }
+        let mut stderr = std::io::stderr().lock();
+        let asked = write!(stderr, "do it? [y/N] ").and_then(|()| stderr.flush());
+        asked.context("cannot ask")?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).context("cannot hear the answer")?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+}
+
+impl DomainTalk for Voice {
+    fn agree(&mut self, plan: &Plan) -> Result<bool> {
+        talk::say(plan::render::human(plan).trim_end());
+        self.agreed()
+    }
+
+    fn waits_for(&mut self, whom: &str) {
+        talk::say(&format!("  waiting for {whom}, who applies this domain, too"));
+    }
+
+    fn changed(&mut self) {
+        talk::say("  something changed since that plan was made");
+    }
+
+    fn progress(&mut self, plan: &Plan, progress: crate::apply::Progress<'_>) {
+        if let crate::apply::Progress::Done { number, of, step } = progress {
+            talk::say(&format!("  {number:>3} of {of}  {}", plan::render::sentence(plan, step)));
+        }
+    }
+}
+
 impl Talk for Voice {
     fn say(&mut self, line: &str) {
         talk::say(line);
@@ -265,18 +298,7 @@ impl Talk for Voice {
     }
 
     fn agree(&mut self) -> Result<bool> {
-        if self.agreed {
-            return Ok(true);
-        }
-        if !std::io::stdin().is_terminal() {
-            return Err(WrongUsage("nobody is there to be asked; say --yes".to_owned()).into());
-        }
-        let mut stderr = std::io::stderr().lock();
-        let asked = write!(stderr, "do it? [y/N] ").and_then(|()| stderr.flush());
-        asked.context("cannot ask")?;
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer).context("cannot hear the answer")?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+        self.agreed()
     }
 
     fn progress(&mut self, progress: Progress<'_>) {

@@ -33,11 +33,12 @@ enum Verb {
     Confirm {
         #[arg(long, default_value = STATE)]
         state: PathBuf,
+        /// Seconds until its gates must hold
+        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+        within: u64,
     },
 }
 
-/// For the gates of a generation that a boot tries.
-const AFTER_BOOT: Duration = Duration::from_secs(120);
 const STEADY: Duration = Duration::from_secs(5);
 
 pub fn run(args: &Args) -> Result<Exit> {
@@ -56,10 +57,10 @@ pub fn run(args: &Args) -> Result<Exit> {
             Booted::Returned(returned) => talk::say(&returned.to_string()),
             Booted::Trying(generation) => talk::say(&format!("this boot tries generation {generation}")),
         },
-        Verb::Confirm { state } => {
+        Verb::Confirm { state, within } => {
             let home = Home::new(state, None)?;
             let confirmed = block_on(async {
-                let confirmed = machine::confirm(&home, AFTER_BOOT, STEADY).await;
+                let confirmed = machine::confirm(&home, Duration::from_secs(*within), STEADY).await;
                 publish(&home, &home.state().join("keys")).await;
                 confirmed
             })?;

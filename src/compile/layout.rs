@@ -10,6 +10,9 @@ pub const COMMANDS: &str = "CMD";
 pub const DEAD_LETTERS: &str = "DLQ";
 /// The first token of what is said about machines: applies, returns, drift. No message and no declared stream may begin with it.
 pub const HISTORY: &str = "prv";
+/// The bucket of the lease under which a domain is applied, on the cluster, and its stream.
+pub const LEASE_BUCKET: &str = "leafwright";
+pub const LEASE_STREAM: &str = "KV_leafwright";
 /// The owner of event sets that belong to no machine.
 pub const DOMAIN: &str = "domain";
 

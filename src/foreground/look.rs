@@ -30,7 +30,7 @@ pub async fn look(prepared: &Prepared, nats_server: &Path, talk: &(dyn Talk + Sy
     let running = Compiled { desired: there.clone(), ..compiled.clone() };
     let jetstreams = connect::all(&running, &prepared.store, &prepared.identity).await?;
     let closures = InState { state, compiled, sources };
-    let mut world = Live { desired: &there, closures, jetstreams, made, progress: Box::new(|_, _| ()) };
+    let mut world = Live::new(&there, closures, jetstreams, made);
     let observed = world.observe().await?;
     family.stop().await?;
     Ok(plan::between(&compiled.desired, &observed, sources))
@@ -45,7 +45,7 @@ pub async fn look_at_running(prepared: &Prepared, opening: Opening) -> Result<Pl
     };
     let made = journal::made_in(&state.journal())?;
     let closures = InState { state, compiled, sources };
-    let mut world = Live { desired: &compiled.desired, closures, jetstreams, made, progress: Box::new(|_, _| ()) };
+    let mut world = Live::new(&compiled.desired, closures, jetstreams, made);
     Ok(plan::between(&compiled.desired, &world.observe().await?, sources))
 }
 

@@ -94,7 +94,7 @@ async fn reconcile(
 ) -> Result<Plan> {
     let Prepared { state, compiled, sources, .. } = prepared;
     let closures = InState { state, compiled, sources };
-    let mut world = Live { desired, closures, jetstreams: handles, made: journal.made(), progress: talk.loading() };
+    let mut world = Live { progress: talk.loading(), ..Live::new(desired, closures, handles, journal.made()) };
     let observed = world.observe().await?;
     let plan = plan::between(desired, &observed, sources);
     talk.plan(&plan);

@@ -4,6 +4,7 @@
 
 use super::endpoint::Endpoint;
 use crate::compile::jetstream::{ConsumerConfig, StreamConfig};
+use crate::compile::layout;
 use crate::plan::{Change, ObservedConsumer, ObservedObjects, ObservedStream, consumers, rules, streams};
 use async_nats::client::RequestErrorKind;
 use async_nats::{Client, HeaderMap};
@@ -230,7 +231,9 @@ impl JetStream {
 
     /// Everything in this domain: all streams, all their durable consumers, page by page.
     pub async fn observe(&self) -> Result<ObservedObjects, ApiError> {
-        let infos = self.pages("STREAM.LIST", |page| page.streams).await?;
+        let mut infos = self.pages("STREAM.LIST", |page| page.streams).await?;
+        // It comes and goes with whoever applies.
+        infos.retain(|info| info.config["name"] != layout::LEASE_STREAM);
         let mut lists = Vec::new();
         for info in infos.iter().filter(|info| info.state.consumer_count > 0) {
             lists.extend(info.config["name"].as_str().map(|stream| self.durable_consumers(stream.to_owned())));

@@ -3,9 +3,9 @@
 //! Refuses: starting a second one beside the first, and doing anything that the plan did not say.
 
 use super::history::{self, Begin, End, unwritten};
-use super::precheck;
 use super::recover::settled;
 use super::{Prepared, generation};
+use super::{link, precheck};
 use crate::apply::machine::{self, Change, Generation, Progress};
 use crate::compile;
 use crate::host::door::Door as _;
@@ -23,6 +23,7 @@ use crate::plan::machine::packages as wanted;
 use crate::plan::machine::{Content, MachinePlan, Reviewed, between, gates, paths_and_units, render, secrets};
 use crate::plan::{self, Plan};
 use anyhow::{Context as _, Result, anyhow, bail};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -150,7 +151,14 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     }
     let number = match active.filter(|_| same) {
         Some(active) => active,
-        None => stored(home, &lock, prepared, order.mode, &mut door.register)?,
+        None => {
+            let gates = gates::of(&found.new, prepared.reach());
+            let failing = match order.mode {
+                Mode::Boot => Some(link::failing(&mut door, &gates, found.old.as_ref()).await),
+                Mode::Persist | Mode::Test => None,
+            };
+            stored(home, &lock, prepared, (order.mode, failing), &mut door.register)?
+        }
     };
     carry_out(prepared, order, found, number, &mut door, talk).await
 }
@@ -185,7 +193,7 @@ pub(super) fn stored(
     home: &Home,
     lock: &Lock,
     prepared: &Prepared,
-    mode: Mode,
+    (mode, failing): (Mode, Option<BTreeSet<String>>),
     register: &mut Register,
 ) -> Result<u64> {
     let manifest = compile::manifest(&prepared.closure, &prepared.sources);
@@ -195,6 +203,7 @@ pub(super) fn stored(
         created: OffsetDateTime::now_utc().format(&Rfc3339).context("there is no time")?,
         person: prepared.machine.person.to_string(),
         mode,
+        failing,
     };
     Ok(generations::create(home, lock, register, draft)?.number)
 }

@@ -11,11 +11,12 @@ use crate::foreground::Fault;
 use crate::host::endpoint::{self, Endpoint, Login};
 use crate::host::jetstream::JetStream;
 use crate::host::keys::KeyStore;
+use crate::host::lease::{self, Lease, Terms};
 use crate::host::machine::Home;
 use crate::host::world::World as _;
 use crate::identity::{self, UserId};
 use crate::load;
-use crate::plan::{self, Plan, Scope};
+use crate::plan::{self, Observed, Plan, Scope};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -84,27 +85,81 @@ fn not_in(servers: &str, error: &anyhow::Error) -> anyhow::Error {
     )
 }
 
-/// Observes the cluster at `servers`, plans, and carries the plan out if `agree` says so.
+/// Whoever listens and answers.
+pub trait Talk: Send {
+    /// A plan that is not empty: shall it be carried out?
+    fn agree(&mut self, plan: &Plan) -> Result<bool>;
+    /// Somebody else applies this domain, and is waited for.
+    fn waits_for(&mut self, whom: &str);
+    /// What was agreed to is not what is to be done now.
+    fn changed(&mut self);
+    fn progress(&mut self, plan: &Plan, progress: Progress<'_>);
+}
+
+/// Observes the cluster at `servers`, plans, and carries the plan out for `person`, if the answer is yes: under the lease of the domain.
 pub async fn apply_domain(
     prepared: &DomainPrepared,
     servers: &[String],
     journal: &Path,
-    agree: &mut dyn FnMut(&Plan) -> Result<bool>,
-    tell: &mut dyn FnMut(&Plan, Progress<'_>),
+    person: &str,
+    talk: &mut dyn Talk,
 ) -> Result<Option<Plan>> {
     let DomainPrepared { sources, desired, .. } = prepared;
     anyhow::ensure!(desired.cluster.is_some(), "this domain has no cluster, so nothing belongs to it alone");
     let opened = JetStream::open(Arc::new(prepared.endpoint(servers)?), None, ANSWER).await;
     let jetstream = opened.map_err(|error| not_in(&servers.join(", "), &error))?;
     let mut journal = Journal::open(journal)?;
-    let jetstreams = BTreeMap::from([(Scope::Cluster, jetstream)]);
-    let closures = NoClosures(desired);
-    let mut world = Live { desired, closures, jetstreams, made: journal.made(), progress: Box::new(|_, _| ()) };
+    let jetstreams = BTreeMap::from([(Scope::Cluster, jetstream.clone())]);
+    let mut world = Live::new(desired, NoClosures(desired), jetstreams, journal.made());
     let observed = world.observe().await?;
     let plan = plan::between(desired, &observed, sources);
-    if !plan.is_empty() && !agree(&plan)? {
+    if plan.is_empty() {
+        apply::run(&plan, &mut world, &mut journal, |_| ()).await?;
+        return Ok(Some(plan));
+    }
+    if !talk.agree(&plan)? {
         return Ok(None);
     }
-    apply::run(&plan, &mut world, &mut journal, |progress| tell(&plan, progress)).await?;
+    let terms = Terms::of_cluster(desired.cluster_members.len());
+    let whom = &mut |whom: &str| talk.waits_for(whom);
+    world.lease = Some(Lease::take(&jetstream, terms, &by(person), generation(&observed), whom).await?);
+    let done = under_lease(plan, &mut world, &mut journal, sources, talk).await;
+    if let Some(lease) = world.lease.take() {
+        lease.release().await;
+    }
+    done
+}
+
+/// What was agreed to, or what has to be agreed to now.
+async fn under_lease(
+    agreed: Plan,
+    world: &mut Live<'_, NoClosures<'_>>,
+    journal: &mut Journal,
+    sources: &Sources,
+    talk: &mut dyn Talk,
+) -> Result<Option<Plan>> {
+    let plan = plan::between(world.desired, &world.observe().await?, sources);
+    if plan != agreed {
+        talk.changed();
+        if !plan.is_empty() && !talk.agree(&plan)? {
+            return Ok(None);
+        }
+    }
+    apply::run(&plan, world, journal, |progress| talk.progress(&plan, progress)).await?;
     Ok(Some(plan))
+}
+
+/// The highest generation that changed anything.
+fn generation(observed: &Observed) -> u64 {
+    let objects = observed.objects.values();
+    let marks = objects.flat_map(|objects| {
+        let streams = objects.streams.values().map(|stream| &stream.config.metadata);
+        streams.chain(objects.consumers.values().flatten().map(|(_, consumer)| &consumer.config.metadata))
+    });
+    marks.filter_map(lease::generation_in).max().unwrap_or(0)
+}
+
+fn by(person: &str) -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{person} on {host} (process {})", std::process::id())
 }

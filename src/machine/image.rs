@@ -58,7 +58,7 @@ pub fn apply_root(home: &Home, prepared: &Prepared, program: &Path, talk: &mut d
     }
     let number = match register.active_generation().filter(|_| same) {
         Some(active) => active,
-        None => stored(home, &lock, prepared, Mode::Persist, &mut register)?,
+        None => stored(home, &lock, prepared, (Mode::Persist, None), &mut register)?,
     };
     boot_units::install(home, &lock, program)?;
     let entry = home.entry(&generations::read(home, number)?.closure);

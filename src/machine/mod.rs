@@ -5,6 +5,7 @@
 mod domain;
 pub mod history;
 mod image;
+mod link;
 mod objects;
 mod prepare;
 mod apply;
@@ -18,7 +19,7 @@ mod status;
 mod stored;
 
 pub use apply::{Asked, Order, Outcome, Talk, apply};
-pub use domain::{DomainPrepared, apply_domain, prepare_domain, publish_member};
+pub use domain::{DomainPrepared, Talk as DomainTalk, apply_domain, prepare_domain, publish_member};
 pub use image::apply_root;
 pub use prepare::{Prepared, prepare};
 pub use prove::{Proof, Trial, prove};

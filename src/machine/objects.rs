@@ -2,16 +2,16 @@
 //!
 //! Refuses: the cluster's objects, and anything that a rollback would have to undo: what is here goes forward only.
 
+use super::link::own_server;
 use crate::apply::machine::Objects;
 use crate::apply::{self, Closures, Journal, Live};
 use crate::compile::Desired;
 use crate::diag::Sources;
-use crate::host::endpoint::{Endpoint, Login};
+use crate::host::endpoint;
 use crate::host::jetstream::JetStream;
-use crate::host::keys::{KeyId, KeyStore};
+use crate::host::keys::KeyStore;
 use crate::host::world::World as _;
 use crate::identity::UserId;
-use crate::identity::sets::inbox;
 use crate::name::MachineName;
 use crate::plan::{self, Plan, Scope};
 use anyhow::{Context as _, Result, bail};
@@ -64,33 +64,25 @@ impl OwnObjects<'_> {
 
     fn world(&self, jetstream: JetStream, made: std::collections::BTreeSet<String>) -> Live<'_, NoClosures<'_>> {
         let jetstreams = BTreeMap::from([(Scope::Machine(self.machine.clone()), jetstream)]);
-        Live {
-            desired: self.desired,
-            closures: NoClosures(self.desired),
-            jetstreams,
-            made,
-            progress: Box::new(|_, _| ()),
-        }
+        Live::new(self.desired, NoClosures(self.desired), jetstreams, made)
     }
 
     async fn connect(&self, patience: Duration) -> Result<JetStream> {
         let server = self.desired.servers.get(self.machine).context("this machine was not compiled")?;
         let user = UserId::LocalProvisioner(self.machine.clone());
-        let key = match self.keys {
-            Some(keys) => keys.nkey(&KeyId::User(user.clone()))?,
+        let endpoint = match self.keys {
+            Some(keys) => own_server(self.machine, server.listen, keys)?,
             None => None,
         };
-        let key = key.with_context(|| {
+        let endpoint = Arc::new(endpoint.with_context(|| {
             format!("this machine has no key of {user}\nhelp: make it with `leafwright keys make {}`", self.machine)
-        })?;
-        let endpoint = Endpoint::at([server.listen]).login(Login::NKey(key.seed()?));
-        let endpoint = Arc::new(endpoint.inbox(inbox(self.machine, "provisioner")));
+        })?);
         let address = server.listen;
         let trying = async {
             loop {
                 match JetStream::open(endpoint.clone(), None, patience).await {
                     Ok(jetstream) => return Ok(jetstream),
-                    Err(error) if format!("{error:#}").contains("authorization violation") => {
+                    Err(error) if endpoint::is_refused(&error) => {
                         return Err(error.context(format!("{address} does not know {user}")));
                     }
                     Err(_) => tokio::time::sleep(PAUSE).await,

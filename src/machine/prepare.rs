@@ -2,17 +2,15 @@
 //!
 //! Refuses: touching the machine.
 
+use super::link::own_server;
 use super::objects::OwnObjects;
 use crate::compile::{Closure, Desired};
 use crate::diag::{Checked, Report, Sources};
 use crate::foreground::Fault;
 use crate::host::credentials::{self, References};
-use crate::host::endpoint::{Endpoint, Login};
-use crate::host::keys::{KeyId, KeyStore};
+use crate::host::keys::KeyStore;
 use crate::host::link::{OverLink, Way};
 use crate::host::machine::Home;
-use crate::identity::UserId;
-use crate::identity::sets;
 use crate::load;
 use crate::name::MachineName;
 use crate::plan::machine::gates::Reach;
@@ -82,14 +80,10 @@ impl Prepared {
     pub fn link(&self) -> AnyResult<OverLink> {
         let server = self.desired.servers.get(&self.machine.name);
         let (Some(server), Part::Leaf) = (server, &self.machine.part) else { return Ok(OverLink::new(None)) };
-        let user = KeyId::User(UserId::LocalProvisioner(self.machine.name.clone()));
-        let key = match &self.keys {
-            Some(keys) => keys.nkey(&user)?,
-            None => None,
+        let Some(keys) = &self.keys else { return Ok(OverLink::new(None)) };
+        let Some(endpoint) = own_server(&self.machine.name, server.listen, keys)? else {
+            return Ok(OverLink::new(None));
         };
-        let Some(key) = key else { return Ok(OverLink::new(None)) };
-        let endpoint = Endpoint::at([server.listen]).login(Login::NKey(key.seed()?));
-        let endpoint = endpoint.inbox(sets::inbox(&self.machine.name, "provisioner"));
         let hub = self.domain.cluster.as_ref().map(|cluster| cluster.name.to_string());
         Ok(OverLink::new(Some(Way { endpoint, hub })))
     }

@@ -5,19 +5,19 @@
 use super::apply::Talk;
 use super::generation;
 use super::history::{self, End, unwritten};
+use super::link;
 use super::rollback::monitor_of;
 use crate::apply::machine::{self, Count, Generation, Returned, Wait, go_back};
 use crate::host::door::Door as _;
+use crate::host::machine::generations as records;
 use crate::host::machine::lock::{self, Lock};
-use crate::host::machine::real::{Boot, Manager, NoLink, Real};
+use crate::host::machine::real::{Boot, Link, Manager, NoLink, Real};
 use crate::host::machine::register::{self, Mode, Phase, Register};
 use crate::host::machine::transitions::AtBoot;
 use crate::host::machine::{Home, room};
 use crate::host::systemd::Systemd;
-use crate::plan::machine::gates::{self, Reach};
 use crate::plan::machine::{Content, MachinePlan, between, paths_and_units, secrets};
 use anyhow::{Context as _, Result};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// An apply sees its own deadline; only one that does not is ended.
@@ -89,8 +89,8 @@ pub(super) async fn recover(home: &Home, lock: &Lock, register: Register, reason
 }
 
 /// Goes back, and writes down that it did and why. Not being able to write is said, and does not undo it.
-async fn back(
-    door: &mut Real<'_, NoLink>,
+async fn back<L: Link>(
+    door: &mut Real<'_, L>,
     old: Option<&Generation>,
     new: &Generation,
     reason: &str,
@@ -124,7 +124,7 @@ pub(super) async fn settled(home: &Home, lock: &Lock, register: Register, talk: 
 }
 
 /// What is left on the machine of the generation before the commit goes. Nothing is started here: that is the next plan's business.
-async fn tidy(door: &mut Real<'_, NoLink>, old: Option<&Generation>, new: &Generation) -> Result<()> {
+async fn tidy<L: Link>(door: &mut Real<'_, L>, old: Option<&Generation>, new: &Generation) -> Result<()> {
     let plan = plan_to(door, old.map(|old| &old.content), new).await?;
     let mut count = Count { done: 0, of: plan.last.len() };
     machine::carry_out(door, new.number, &plan.last, &mut count, &mut |_| ()).await?;
@@ -197,7 +197,7 @@ pub async fn at_boot(home: &Home) -> Result<Booted> {
     Ok(Booted::Trying(pending.to))
 }
 
-async fn plan_to(door: &mut Real<'_, NoLink>, old: Option<&Content>, new: &Generation) -> Result<MachinePlan> {
+async fn plan_to<L: Link>(door: &mut Real<'_, L>, old: Option<&Content>, new: &Generation) -> Result<MachinePlan> {
     let (paths, units) = paths_and_units(old, &new.content);
     let seen = door.observe(&paths, &units).await?;
     // A key that is not there must not stand in the way of everything else.
@@ -216,11 +216,14 @@ pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<
             .map(|it| it.map(Confirmed::Returned));
     }
     let (old, new) = generations(home, pending.from, pending.to)?;
-    let mut door = door(home, &lock, register, Systemd::connect().await?, Manager::Runs)?;
+    let (link, reach) = link::of_generation(home, new.number)?;
+    let door = door(home, &lock, register, Systemd::connect().await?, Manager::Runs)?;
+    let mut door = door.with_link(link);
     door.monitor = monitor_of(&new);
-    let gates = gates::of(&new.content, Reach::Machine);
+    let failing = records::read(home, new.number)?.failing;
+    let (gates, before) = link::before_boot(&new.content, failing.as_ref(), reach);
     let end = door.clock() + within;
-    let wait = Wait { gates: &gates, before: &BTreeMap::new(), within, end, steady };
+    let wait = Wait { gates: &gates, before: &before, within, end, steady };
     match machine::hold(&mut door, &wait, &mut |_| ()).await {
         Ok(()) => {
             door.commit().await?;

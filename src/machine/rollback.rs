@@ -5,14 +5,15 @@
 use super::apply::{Order, Outcome, Talk};
 use super::generation;
 use super::history::{self, Begin, End, unwritten};
+use super::link;
 use super::recover::settled;
 use crate::apply::machine::{self, Change, Generation, Objects};
 use crate::host::door::Door as _;
 use crate::host::machine::history::Kind;
-use crate::host::machine::real::{Boot, Manager, NoLink, Real};
+use crate::host::machine::real::{Boot, Manager, Real};
 use crate::host::machine::{Home, generations, register};
 use crate::host::systemd::Systemd;
-use crate::plan::machine::gates::{self, Reach};
+use crate::plan::machine::gates;
 use crate::plan::machine::{between, paths_and_units, secrets};
 use anyhow::{Context as _, Result};
 
@@ -34,6 +35,7 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
     let target = generations::rollback(home, &register, named)?;
     let new = generation(home, target.number)?;
     let old: Option<Generation> = register.active_generation().map(|active| generation(home, active)).transpose()?;
+    let (link, reach) = link::of_generation(home, new.number)?;
     let mut door = Real {
         home,
         lock: &lock,
@@ -43,7 +45,7 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
         boot: Boot::this()?,
         monitor: monitor_of(&new),
         keys: home.state().join("keys"),
-        link: NoLink,
+        link,
     };
     let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new.content);
     let seen = door.observe(&paths, &units).await?;
@@ -57,7 +59,7 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
     let begin =
         Begin { kind: Kind::RolledBack, person: &order.person, from, to: new.number, plan: &plan, objects: None };
     unwritten(history::begin(home, &lock, &begin)).iter().for_each(|line| talk.say(line));
-    let gates = gates::of(&new.content, Reach::Machine);
+    let gates = gates::of(&new.content, reach);
     let change = Change {
         plan: &plan,
         old: old.as_ref(),

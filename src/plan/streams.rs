@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 /// Holds the digest of the configuration as it was declared when it was applied: tells drift from a new declaration.
 pub const DECLARED: &str = "leafwright.declared";
 
+/// Holds the generation of the lease under which an object of the cluster was changed last.
+pub const GENERATION: &str = "leafwright.generation";
+
 /// Two minutes: nats-server's `duplicate_window` where none is given.
 const DUPLICATE_WINDOW: u64 = 120_000_000_000;
 
@@ -61,9 +64,9 @@ fn source_key(source: &StreamSource) -> (String, String, String) {
     (source.name.clone(), api, serde_json::to_string(source).unwrap_or_default())
 }
 
-/// Without the keys that nats-server adds and the digest that this tool adds.
+/// Without the keys that nats-server adds and those that this tool adds when it applies.
 pub(super) fn own_metadata(metadata: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let own = |key: &str| !key.starts_with("_nats.") && key != DECLARED;
+    let own = |key: &str| !key.starts_with("_nats.") && key != DECLARED && key != GENERATION;
     metadata.iter().filter(|(key, _)| own(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 

@@ -57,8 +57,7 @@ impl Bench {
     }
 
     fn live<'a>(&self, desired: &'a Desired, journal: &Journal) -> Live<'a, InPlace> {
-        let jetstreams = self.jetstreams.clone();
-        Live { desired, closures: InPlace, jetstreams, made: journal.made(), progress: Box::new(|_, _| ()) }
+        Live::new(desired, InPlace, self.jetstreams.clone(), journal.made())
     }
 
     pub async fn plan(&self, desired: &Desired) -> Plan {

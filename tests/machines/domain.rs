@@ -1,6 +1,7 @@
 //! A whole domain on real machines: bootstrapped from nothing over ssh, linked over TLS, a to-do that goes round.
 
 use crate::apply::sound;
+use crate::back::register;
 use crate::lab::{DEADLINE, Lab, Machine, until};
 use crate::operator::Operator;
 use std::env::consts::ARCH;
@@ -214,6 +215,7 @@ pub fn five_bare_machines_become_a_domain() {
     let again = operator.run(words);
     assert!(again.success() && again.stderr.contains("nothing to do"), "{}", again.stderr);
     what_cannot_link_goes_back(&operator, office);
+    goes_round("oil the gate");
     crate::firewall::cuts_the_link_and_goes(&operator, ash, office);
     // Nothing that was acknowledged is lost.
     goes_round("oil the gate");
@@ -243,6 +245,29 @@ fn what_cannot_link_goes_back(operator: &Operator, office: &Machine) {
         operator.write(member, &text.replace("10.77.0.1", "10.77.0.9"));
     }
     let output = operator.apply(office, ["--within", "15"]);
+    assert_eq!(output.status.code(), Some(4), "{}", output.stderr);
+    assert!(output.stderr.contains("the domain answers over the link"), "{}", output.stderr);
+    assert!(sound(office).contains("office is generation 1"));
+
+    // A boot proves no less. It may take two minutes; here it has less.
+    let shorter = "[Service]\nExecStart=\nExecStart=/usr/local/bin/leafwright machine confirm --within 10\n";
+    let drop_in = "/etc/systemd/system/leafwright-confirm.service.d/shorter.conf";
+    let at = office.path(drop_in);
+    std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+    std::fs::write(&at, shorter).unwrap();
+    let output = operator.apply(office, ["--mode", "boot"]);
+    assert!(output.stderr.contains("begins with the next boot"), "{}", output.stderr);
+    office.reboot();
+    office.wait_running(DEADLINE);
+    until("the boot has gone back", DEADLINE, || register(office)["returned"]["from"] == 3);
+    let reason = register(office)["returned"]["reason"].as_str().unwrap_or_default().to_owned();
+    assert!(reason.contains("the domain answers over the link"), "{reason}");
+    assert!(sound(office).contains("office is generation 1"));
+    office.must(["rm", drop_in]);
+    office.must(["systemctl", "daemon-reload"]);
+
+    // And a rollback to what cannot link comes back.
+    let output = office.exec(["leafwright", "rollback", "2", "--yes", "--within", "10", "--steady", "0"]);
     assert_eq!(output.status.code(), Some(4), "{}", output.stderr);
     assert!(output.stderr.contains("the domain answers over the link"), "{}", output.stderr);
     assert!(sound(office).contains("office is generation 1"));

@@ -6,6 +6,7 @@
 mod common;
 
 mod consumers;
+mod lease;
 mod streams;
 mod whole;
 

@@ -215,8 +215,13 @@ fn an_import_at_the_same_time_loses_nothing() {
                 let entry = store::import(&machine.home, &held, &closure, &manifest, &mut go_on).unwrap();
                 let closure = entry.file_name().unwrap().to_str().unwrap().to_owned();
                 let mut register = read(&machine);
-                let draft =
-                    Draft { closure, created: "2026-07-09T10:00:00Z".into(), person: "ada".into(), mode: Mode::Test };
+                let draft = Draft {
+                    closure,
+                    created: "2026-07-09T10:00:00Z".into(),
+                    person: "ada".into(),
+                    mode: Mode::Test,
+                    failing: None,
+                };
                 let number = generations::create(&machine.home, &held, &mut register, draft).unwrap().number;
                 register.begin(number, Mode::Persist, watch("one")).unwrap();
                 register.commit("n", "one").unwrap();

@@ -63,6 +63,7 @@ fn a_record_needs_a_closure_and_a_time() {
         created: created.into(),
         person: "ada".into(),
         mode: Mode::Persist,
+        failing: None,
     };
     let fault = generations::create(&machine.home, &lock, &mut register, draft("0-office", DAY)).unwrap_err();
     assert!(fault.to_string().contains("0-office is not in"), "{fault}");

@@ -3,7 +3,7 @@
 //! Refuses: waiting longer than the deadline.
 
 use super::steps::StepFailed;
-use super::{Change, Progress};
+use super::{Generation, Progress};
 use crate::compile::gates::DeclaredGate;
 use crate::host::door::Door;
 use crate::plan::machine::gates::{self, Gate, Seen, Verdict};
@@ -25,13 +25,17 @@ pub async fn look<D: Door>(door: &mut D, gates: &[Gate]) -> BTreeMap<Gate, Seen>
 
 /// The gates of a change that could be seen before it: a declared one only where the old generation had it too, because a
 /// new one must hold.
-pub fn known_before(change: &Change<'_>) -> Vec<Gate> {
+fn known_before(gates: &[Gate], old: Option<&Generation>) -> Vec<Gate> {
     let same = |one: &DeclaredGate, other: &DeclaredGate| (&one.name, &one.proof) == (&other.name, &other.proof);
-    let had = |declared: &DeclaredGate| {
-        change.old.is_some_and(|old| old.content.gates.iter().any(|before| same(before, declared)))
-    };
+    let had =
+        |declared: &DeclaredGate| old.is_some_and(|old| old.content.gates.iter().any(|before| same(before, declared)));
     let known = |gate: &&Gate| if let Gate::Declared(declared) = gate { had(declared) } else { true };
-    change.gates.iter().filter(known).cloned().collect()
+    gates.iter().filter(known).cloned().collect()
+}
+
+/// What can be seen of the gates of a generation that is yet to come.
+pub async fn before<D: Door>(door: &mut D, gates: &[Gate], old: Option<&Generation>) -> BTreeMap<Gate, Seen> {
+    look(door, &known_before(gates, old)).await
 }
 
 /// What is waited for.

@@ -7,7 +7,7 @@ mod gates;
 mod steps;
 
 pub use back::{Returned, go_back};
-pub use gates::{Wait, hold};
+pub use gates::{Wait, before, hold};
 pub use steps::{Count, StepFailed, carry_out, files_of};
 
 use crate::host::door::{Attempt, Door};
@@ -131,7 +131,7 @@ pub async fn activate<D: Door, O: Objects>(
     change: &Change<'_>,
     tell: &mut (dyn FnMut(Progress<'_>) + Send),
 ) -> Result<Done, Failure> {
-    let before = gates::look(door, &gates::known_before(change)).await;
+    let before = gates::before(door, change.gates, change.old).await;
     let from = change.old.map(|old| old.number);
     let attempt = Attempt { from, to: change.new.number, mode: change.mode, within: change.at_most() };
     door.begin(&attempt).await.map_err(Failure::NotBegun)?;

@@ -33,6 +33,9 @@ pub struct Record {
     pub leafwright: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+    /// Of one that was made for a boot: names of the gates that did not hold then, and need not after it. Unset: nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<BTreeSet<String>>,
 }
 
 /// What a new generation is made of.
@@ -44,6 +47,7 @@ pub struct Draft {
     pub created: String,
     pub person: String,
     pub mode: Mode,
+    pub failing: Option<BTreeSet<String>>,
 }
 
 /// Gives the next number and writes the record. The number is in the register first, so that a crash can only leave one out.
@@ -52,7 +56,7 @@ pub fn create(home: &Home, held: &Lock, register: &mut Register, draft: Draft) -
     // The next boot comes from what is current, whatever is tried until then.
     let from = if draft.mode == Mode::Boot { register.current } else { register.active_generation() };
     let number = register.allot();
-    let Draft { closure, created, person, mode } = draft;
+    let Draft { closure, created, person, mode, failing } = draft;
     let leafwright = env!("CARGO_PKG_VERSION").to_owned();
     let record = Record {
         format: FileFormat::Generation.version(),
@@ -63,6 +67,7 @@ pub fn create(home: &Home, held: &Lock, register: &mut Register, draft: Draft) -
         person,
         leafwright,
         mode: Some(mode),
+        failing,
     };
     record.created()?;
     register::write(home, held, register)?;

@@ -106,7 +106,12 @@ pub struct Real<'a, L> {
     pub link: L,
 }
 
-impl<L: Link> Real<'_, L> {
+impl<'a, L: Link> Real<'a, L> {
+    /// The same with another way to ask the domain.
+    pub fn with_link<M: Link>(self, link: M) -> Real<'a, M> {
+        let Real { home, lock, register, systemd, manager, boot, monitor, keys, link: _ } = self;
+        Real { home, lock, register, systemd, manager, boot, monitor, keys, link }
+    }
     /// What is known here is what is on the disk, also where that could not be written.
     fn change(&mut self, change: impl FnOnce(&mut Register) -> Result<()>) -> Result<()> {
         let mut next = self.register.clone();

@@ -5,6 +5,7 @@
 mod publish;
 mod read;
 
+pub(super) use publish::histories_of;
 pub use publish::{Published, Stream, Writers, publish, publish_member, send};
 pub use read::{History, of_domain, own};
 

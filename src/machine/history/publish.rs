@@ -7,13 +7,13 @@
 
 use crate::compile::history::{Histories, PATH};
 use crate::compile::layout;
-use crate::host::endpoint::{Endpoint, Login};
+use crate::host::endpoint::Endpoint;
 use crate::host::jetstream::JetStream;
-use crate::host::keys::{KeyId, KeyStore};
+use crate::host::keys::KeyStore;
 use crate::host::machine::history::{self, Event};
 use crate::host::machine::{Home, generations, register};
 use crate::identity::UserId;
-use crate::identity::sets::inbox;
+use crate::machine::link::own_server;
 use crate::name::{DomainName, MachineName};
 use crate::seed::api::{self, Failure, codes};
 use anyhow::{Context as _, Result};
@@ -289,8 +289,12 @@ fn unpublished(home: &Home) -> Result<Vec<Event>> {
 
 /// What the active generation knows of histories; `None` for one that a Leafwright without history made.
 pub(super) fn histories(home: &Home) -> Result<Option<Histories>> {
-    let Some(active) = register::read(home)?.and_then(|register| register.active_generation()) else { return Ok(None) };
-    let path = home.entry(&generations::read(home, active)?.closure).join(PATH);
+    let active = register::read(home)?.and_then(|register| register.active_generation());
+    active.map_or(Ok(None), |active| histories_of(home, active))
+}
+
+pub(crate) fn histories_of(home: &Home, generation: u64) -> Result<Option<Histories>> {
+    let path = home.entry(&generations::read(home, generation)?.closure).join(PATH);
     match std::fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).map(Some).with_context(|| format!("{} is damaged", path.display())),
         Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -301,11 +305,8 @@ pub(super) fn histories(home: &Home) -> Result<Option<Histories>> {
 /// Leafwright itself on this machine's nats-server.
 pub(super) fn own_endpoint(histories: &Histories, keys: &Path) -> Result<Endpoint> {
     let machine = MachineName::parse(&histories.machine).map_err(|fault| anyhow::anyhow!("{fault}"))?;
-    let user = UserId::LocalProvisioner(machine.clone());
-    let key = KeyStore::open(keys)?.nkey(&KeyId::User(user.clone()))?;
-    let key = key.with_context(|| format!("{} has no key of {user}", keys.display()))?;
-    let endpoint = Endpoint::at([histories.server]).login(Login::NKey(key.seed()?));
-    Ok(endpoint.inbox(inbox(&machine, "provisioner")))
+    let endpoint = own_server(&machine, histories.server, &KeyStore::open(keys)?)?;
+    endpoint.with_context(|| format!("{} has no key of {}", keys.display(), UserId::LocalProvisioner(machine)))
 }
 
 #[cfg(test)]

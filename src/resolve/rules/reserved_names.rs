@@ -1,4 +1,4 @@
-//! Streams that Leafwright makes of its own accord keep their names, and a name leaves room for what is put before it.
+//! Streams and buckets that Leafwright makes of its own accord keep their names, and a name leaves room for what is put before it.
 
 use super::holder::Holder;
 use super::{Check, Rule};
@@ -10,7 +10,7 @@ const CODE: Code = Code(304);
 pub const RULE: Rule = Rule {
     code: CODE,
     name: "reserved-names",
-    title: "a stream has a name that is taken",
+    title: "a stream or bucket has a name that is taken",
     check: Check::Holder(check),
 };
 
@@ -32,6 +32,8 @@ const TAKEN_WHOLE: [(&str, &str); 4] = [
     ("CMD", "the domain's commands"),
     ("DLQ", "the dead-letter stream"),
 ];
+
+const TAKEN_BUCKET: &str = "leafwright";
 
 /// nats-server's longest name, less the longest prefix of ours (`KEEP-OBJ_`).
 const LONGEST: usize = 255 - 9;
@@ -58,6 +60,11 @@ fn check(holder: Holder<'_>, domain: &Domain, report: &mut Report) {
         too_long(holder, &format!("streams.{name}"), text, report);
     }
     for name in holder.buckets().keys() {
+        if name.as_str() == TAKEN_BUCKET {
+            let says = format!("`{name}` is the name of the bucket in which the domain's lease is kept");
+            let help = format!("call it after its content, such as `{}-settings`", domain.name);
+            report.push(Diagnostic::error(CODE, holder.span(&format!("buckets.{name}")), says).help(help));
+        }
         too_long(holder, &format!("buckets.{name}"), name.as_str(), report);
     }
 }
