@@ -52,6 +52,16 @@ pub fn judge(sources: &Sources) -> Checked<Judged> {
     })
 }
 
+/// `judge`, and what compiling would find wrong with files, gates and packages: all that is known without an identity.
+/// The value is given back, because taking thousands of machines apart takes its time.
+pub fn check(sources: &Sources) -> Checked<Judged> {
+    let Checked { value, mut report } = judge(sources);
+    if let Some(judged) = value.as_ref().filter(|_| !report.has_errors()) {
+        report.absorb(compile::faults(&judged.domain));
+    }
+    Checked::new(value, report)
+}
+
 /// identity → compile: the closures of all machines and of the domain, with the identity that `keys sign` wrote.
 pub fn build(judged: &Judged) -> Checked<Compiled> {
     signed(judged, Whose::Everybodys).then(|identity| build_for(&judged.domain, &identity))

@@ -34,9 +34,7 @@ pub fn compile(linked: &Linked<'_>, machine: &Machine, identity: &PublicIdentity
     artefacts.extend(unit_files(linked, machine, &triggers, report));
     artefacts.extend(host_files(linked, machine, report));
     artefacts.extend(objects_as_data(linked, machine, &rights));
-    artefacts.extend(declared_files(machine, report));
-    artefacts.extend(gates::of_machine(linked, machine, report));
-    artefacts.extend(packages::of_machine(machine, report));
+    artefacts.extend(declared(linked, machine, report));
     artefacts.extend(certificates(machine, identity));
     artefacts.extend(leaf_jwt(machine, identity));
     close(machine.name.as_str(), artefacts, report)
@@ -209,14 +207,20 @@ pub fn event_sets(linked: &Linked<'_>, sets: &[crate::name::EventSetName]) -> Ve
     .collect()
 }
 
-fn declared_files(machine: &Machine, report: &mut Report) -> Vec<Artefact> {
+/// Files, gates and packages: what a machine declares item by item.
+pub fn declared(linked: &Linked<'_>, machine: &Machine, report: &mut Report) -> Vec<Artefact> {
     let files = files::of_machine(machine, report).into_iter();
-    files
-        .map(|file| Artefact {
-            mode: file.mode,
-            ..artefact(ArtefactKind::File, file.path, file.text, vec![file.origin])
-        })
-        .collect()
+    let files = files.map(|file| Artefact {
+        mode: file.mode,
+        ..artefact(ArtefactKind::File, file.path, file.text, vec![file.origin])
+    });
+    files.chain(gates::of_machine(linked, machine, report)).chain(packages::of_machine(machine, report)).collect()
+}
+
+/// Is there anything of that kind?
+pub fn declares(machine: &Machine) -> bool {
+    let options = &machine.options;
+    !(options.files.is_empty() && options.gates.is_empty() && options.packages.is_empty())
 }
 
 /// The CA's certificate, and that of a member's own server.

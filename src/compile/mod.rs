@@ -76,6 +76,26 @@ pub fn domain(domain: &Domain, identity: &PublicIdentity) -> Checked<Compiled> {
     of_machines(domain, &domain.machines.iter().map(AsRef::as_ref).collect::<Vec<_>>(), identity)
 }
 
+/// What compiling finds wrong with files, gates and packages, without an identity and without the rest of it.
+pub fn faults(domain: &Domain) -> Report {
+    let machines: Vec<_> = domain.machines.iter().filter(|machine| machine::declares(machine)).collect();
+    let mut report = Report::default();
+    if machines.is_empty() {
+        return report;
+    }
+    let linked = Linked::new(domain);
+    let found: Vec<Report> = machines
+        .par_iter()
+        .map(|machine| {
+            let mut report = Report::default();
+            machine::declared(&linked, machine, &mut report);
+            report
+        })
+        .collect();
+    found.into_iter().for_each(|found| report.absorb(found));
+    report
+}
+
 /// These machines alone, and what belongs to none.
 pub fn some(domain: &Domain, names: &[MachineName], identity: &PublicIdentity) -> Checked<Compiled> {
     let named = domain.machines.iter().map(AsRef::as_ref).filter(|machine: &&Machine| names.contains(&machine.name));

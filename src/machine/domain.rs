@@ -4,7 +4,7 @@
 
 use super::history::{self, Published};
 use super::objects::NoClosures;
-use crate::apply::{self, Journal, Live, Progress};
+use crate::apply::{self, Journal, Live, Progress, journal};
 use crate::compile::Desired;
 use crate::diag::{Checked, Report, Sources};
 use crate::foreground::Fault;
@@ -108,13 +108,11 @@ pub async fn apply_domain(
     anyhow::ensure!(desired.cluster.is_some(), "this domain has no cluster, so nothing belongs to it alone");
     let opened = JetStream::open(Arc::new(prepared.endpoint(servers)?), None, ANSWER).await;
     let jetstream = opened.map_err(|error| not_in(&servers.join(", "), &error))?;
-    let mut journal = Journal::open(journal)?;
     let jetstreams = BTreeMap::from([(Scope::Cluster, jetstream.clone())]);
-    let mut world = Live::new(desired, NoClosures(desired), jetstreams, journal.made());
+    let mut world = Live::new(desired, NoClosures(desired), jetstreams, journal::made_in(journal)?);
     let observed = world.observe().await?;
     let plan = plan::between(desired, &observed, sources);
     if plan.is_empty() {
-        apply::run(&plan, &mut world, &mut journal, |_| ()).await?;
         return Ok(Some(plan));
     }
     if !talk.agree(&plan)? {
@@ -123,7 +121,7 @@ pub async fn apply_domain(
     let terms = Terms::of_cluster(desired.cluster_members.len());
     let whom = &mut |whom: &str| talk.waits_for(whom);
     world.lease = Some(Lease::take(&jetstream, terms, &by(person), generation(&observed), whom).await?);
-    let done = under_lease(plan, &mut world, &mut journal, sources, talk).await;
+    let done = under_lease(plan, &mut world, journal, sources, talk).await;
     if let Some(lease) = world.lease.take() {
         lease.release().await;
     }
@@ -134,10 +132,13 @@ pub async fn apply_domain(
 async fn under_lease(
     agreed: Plan,
     world: &mut Live<'_, NoClosures<'_>>,
-    journal: &mut Journal,
+    journal: &Path,
     sources: &Sources,
     talk: &mut dyn Talk,
 ) -> Result<Option<Plan>> {
+    // Nobody else writes it now.
+    let mut journal = Journal::open(journal)?;
+    world.made = journal.made();
     let plan = plan::between(world.desired, &world.observe().await?, sources);
     if plan != agreed {
         talk.changed();
@@ -145,7 +146,7 @@ async fn under_lease(
             return Ok(None);
         }
     }
-    apply::run(&plan, world, journal, |progress| talk.progress(&plan, progress)).await?;
+    apply::run(&plan, world, &mut journal, |progress| talk.progress(&plan, progress)).await?;
     Ok(Some(plan))
 }
 
