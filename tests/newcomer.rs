@@ -138,6 +138,9 @@ impl Drop for Stays {
 fn a_cluster_of_one_member_comes_up_and_every_hint_works() {
     let meadow = Meadow::new();
     meadow.run(&["check"]).expect(0, &[]);
+    let plan = meadow.run(&["plan"]);
+    assert!(plan.code == 0 && plan.out.contains("of oak, because there is none yet"), "{}{}", plan.out, plan.talk);
+    assert!(!meadow.path(".leafwright").exists(), "looking leaves nothing behind");
     let (up, summary) = stays_up(&meadow);
     assert_eq!(summary["verify"]["failed"], 0, "{summary:#}");
     assert_eq!(summary["ending"], "stays");

@@ -57,6 +57,12 @@ async fn plan(args: &Args, root: &Path) -> Result<Plan, Fault> {
         return Ok(plan);
     }
     let program = nats_server::find(root)?;
+    // Where nothing was ever brought up, looking leaves nothing behind: ports and keys are made for the look alone.
+    let nowhere = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let request = match request.state_directory().exists() {
+        true => request,
+        false => Request { state: Some(nowhere.path().to_owned()), ..request },
+    };
     let prepared = foreground::prepare(&request)?;
     talk::judge(&prepared.report, &prepared.sources);
     Ok(foreground::look(&prepared, &program, &Voice).await?)

@@ -10,6 +10,7 @@ use crate::plan::machine::render;
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Say what this machine is and what differs from that; exit 3 where anything does
@@ -25,8 +26,8 @@ pub struct Args {
     #[arg(long, value_name = "MACHINE", requires = "history")]
     of: Option<String>,
     /// With --history: so many events, the last ones
-    #[arg(short = 'n', value_name = "N", requires = "history", default_value_t = 20)]
-    number: usize,
+    #[arg(short = 'n', value_name = "N", requires = "history", default_value = "20")]
+    number: NonZeroUsize,
     /// Write into the history what differs now and did not before; a timer does it (module `drift`)
     #[arg(long, conflicts_with = "history")]
     record: bool,
@@ -80,7 +81,7 @@ fn told(args: &Args, home: &Home) -> Result<Exit> {
         None => machine::history::own(home)?,
         Some(machine) => block_on(machine::history::of_domain(home, &keys, machine.as_ref()))?,
     };
-    let first = found.events.len().saturating_sub(args.number);
+    let first = found.events.len().saturating_sub(args.number.get());
     found.events.drain(..first);
     if args.json {
         talk::print(&format!("{:#}\n", json!({ "format": 1, "events": found.events, "strange": found.strange })));

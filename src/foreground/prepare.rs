@@ -13,7 +13,7 @@ use crate::diag::{Checked, Report, Sources};
 use crate::host::keys::KeyStore;
 use crate::identity::PublicIdentity;
 use crate::load;
-use crate::name::MachineName;
+use crate::name::{DomainName, MachineName};
 use crate::plan::Scope;
 use crate::resolve::{self, Domain, Part};
 use anyhow::{Context as _, Result};
@@ -72,8 +72,8 @@ pub struct Visit {
 pub fn visit(request: &Request) -> Result<Option<Visit>, Fault> {
     let texts = load::domain(&request.root)?;
     let mut sources = without_identity(&texts);
-    let declared = judged(declare::all(&sources), &sources)?;
-    let name = declared.domain.as_ref().map(|domain| domain.name.value.clone()).context("there is no domain")?;
+    // A domain without a name is told of by `prepare`, with everything else that is wrong.
+    let Some(name) = name_of(&sources) else { return Ok(None) };
     let Some(state) = State::visit(&request.state_directory(), name.as_str())? else { return Ok(None) };
     let layer = fs::read_to_string(state.root().join("foreground.toml"))?;
     sources.add(overlay::SOURCE, layer);
@@ -82,6 +82,14 @@ pub fn visit(request: &Request) -> Result<Option<Visit>, Fault> {
     let identity = public_identity(&declared, &sources)?.context("the state directory has no identity")?;
     let store = KeyStore::open(&state.keys())?;
     Ok(Some(Visit { sources, declared, state, store, identity, named: request.machines.clone() }))
+}
+
+/// What `domain.toml` calls the domain, read alone: all files take a while, and are read with what an `up` added.
+fn name_of(sources: &Sources) -> Option<DomainName> {
+    let mut alone = Sources::default();
+    let id = sources.ids().find(|id| sources.path(*id) == "domain.toml")?;
+    alone.add("domain.toml", sources.text(id));
+    Some(declare::all(&alone).value?.domain?.name.value)
 }
 
 impl Visit {

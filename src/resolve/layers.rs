@@ -327,23 +327,17 @@ fn unknown_reference(
         span,
         format!("there is no `{path}` that an expression could read"),
     );
-    let roots = FACTS.iter().filter_map(|fact| fact.split('.').next()).map(str::to_owned);
-    let fact_names = FACTS.iter().filter_map(|fact| fact.split_once('.')).filter(|(root, _)| *root == &*slot.keys[0]);
-    let names: Vec<String> = match depth {
-        0 => names.into_iter().chain(roots).collect(),
-        1 => names.into_iter().chain(fact_names.map(|(_, name)| name.to_owned())).collect(),
-        _ => names,
-    };
     // A fact's root is no option: then its second key is the one at fault.
-    let depth =
-        if depth == 0 && FACTS.iter().any(|fact| fact.split('.').next() == Some(&slot.keys[0])) { 1 } else { depth };
-    let facts: Vec<String> = FACTS
-        .iter()
-        .filter_map(|fact| fact.split_once('.'))
-        .filter(|(root, _)| *root == &*slot.keys[0])
-        .map(|(_, name)| name.to_owned())
-        .collect();
-    let names = if names.is_empty() || depth == 1 && !facts.is_empty() { facts } else { names };
+    let root = |fact: &&str| fact.split('.').next() == Some(&slot.keys[0]);
+    let below: Vec<&str> = FACTS.iter().filter(|fact| root(fact)).filter_map(|fact| fact.split('.').nth(1)).collect();
+    let depth = if depth == 0 && !below.is_empty() { 1 } else { depth };
+    let facts = match depth {
+        0 => FACTS.iter().filter_map(|fact| fact.split('.').next()).collect(),
+        1 => below,
+        _ => vec![],
+    };
+    let options = if depth == 1 && !facts.is_empty() { vec![] } else { names };
+    let names: BTreeSet<String> = options.into_iter().chain(facts.into_iter().map(str::to_owned)).collect();
     let near = slot.keys.get(depth).and_then(|key| crate::declare::nearest(key, names.iter().map(String::as_str)));
     Some(match near {
         Some(near) => {
@@ -352,7 +346,7 @@ fn unknown_reference(
             error.help(format!("write `{}`", mended.join(".")))
         }
         None if names.is_empty() => error,
-        None => error.help(format!("what stands there: {}", names.join(", "))),
+        None => error.help(format!("what stands there: {}", names.into_iter().collect::<Vec<_>>().join(", "))),
     })
 }
 

@@ -97,3 +97,22 @@ fn whoever_is_at_work_is_not_disturbed_and_a_question_makes_nothing() {
     assert!(said.code == 4 && said.err.contains("is in use: apply of generation 7, process "), "{}", said.err);
     assert_eq!(leafwright(&machine, &["generations"]).code, 0);
 }
+
+/// `status` itself is about a machine that runs; its history is a file.
+#[test]
+fn a_history_is_a_file_and_some_of_it_is_told() {
+    let machine = machine();
+    let status = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
+        let state = machine.home.state().to_owned();
+        let output = command.args(["status", "--history", "--state"]).arg(state).args(more).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(status(&[]), (0, "nothing is known of that yet\n".to_owned()));
+    let (code, said) = status(&["-n", "0"]);
+    assert!(code == 2 && said.contains("-n <N>"), "{said}");
+    let path = machine.home.state().join("history.jsonl");
+    std::fs::create_dir_all(machine.home.state()).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert_eq!(status(&[]), (4, format!("error: {} is not a file\n", path.display())));
+}

@@ -45,9 +45,14 @@ pub fn read(home: &Home) -> Result<Vec<Event>> {
 }
 
 fn content(home: &Home) -> Result<Vec<u8>> {
-    match fs::read(path(home)) {
+    let path = path(home);
+    let unread = || format!("cannot read {}", path.display());
+    match fs::metadata(&path) {
         Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(vec![]),
-        read => read.with_context(|| format!("cannot read {}", path(home).display())),
+        // Whoever opens a pipe waits for its other end.
+        Ok(found) if !found.is_file() => bail!("{} is not a file", path.display()),
+        Ok(_) => fs::read(&path).with_context(unread),
+        Err(fault) => Err(fault).with_context(unread),
     }
 }
 
