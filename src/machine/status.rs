@@ -18,6 +18,7 @@ use crate::host::packages;
 use crate::host::systemd::Systemd;
 use crate::host::{credentials, listeners};
 use crate::name::MachineName;
+use crate::plan::machine::drop_ins;
 use crate::plan::machine::listeners::strays as strangers;
 use crate::plan::machine::packages as wanted;
 use crate::plan::machine::{MachinePlan, Observation, Stray, between, changed_users, paths_and_units, render, secrets};
@@ -166,6 +167,7 @@ pub async fn status(home: &Home) -> Result<Option<Status>> {
     let running: Vec<&String> = seen.units.iter().filter(|(_, unit)| unit.runs()).map(|(name, _)| name).collect();
     let heard = listeners::look(&systemd.control_groups(&running).await?);
     let mut strays = changed_users(&active.content, &seen);
+    strays.extend(drop_ins::strays(&active.content, &seen));
     strays.extend(strangers(&active.content, &heard.listening));
     Ok(Some(Status { drift: Some(drift), objects, strays, hidden: heard.unseen, ..Status::of(register, busy, failed) }))
 }

@@ -2,7 +2,7 @@
 
 use crate::apply::sound;
 use crate::back::register;
-use crate::lab::{DEADLINE, Lab, Machine, until};
+use crate::lab::{DEADLINE, Lab, Machine, Output, until};
 use crate::operator::Operator;
 use std::env::consts::ARCH;
 use std::io::{Read as _, Write as _};

@@ -33,11 +33,16 @@ const HANDS: [(&str, &str); 12] = [
 ];
 
 /// What is done by hand that `apply` leaves alone: what `status` must say, and what mends it.
-const STRAYS: [(&str, &str, &str); 3] = [
+const STRAYS: [(&str, &str, &str); 4] = [
     (
         "usermod --shell /bin/bash nats",
         "it can log in, its shell is /bin/bash",
         "usermod --shell /usr/sbin/nologin nats",
+    ),
+    (
+        "systemctl set-property todos@1.service MemoryMax=99M",
+        "todos@1.service: /etc/systemd/system.control/todos@1.service.d/50-MemoryMax.conf adds to it what nobody declared",
+        "rm -r /etc/systemd/system.control && systemctl daemon-reload",
     ),
     (
         "mkdir /run/systemd/system/nats-server.service.d && printf '[Service]\nExecStart=\nExecStart=nats-server -a 0.0.0.0 -c /etc/nats/nats-server.json\n' >/run/systemd/system/nats-server.service.d/x.conf && systemctl daemon-reload && systemctl restart nats-server leafwright.target",

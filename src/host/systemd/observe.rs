@@ -94,6 +94,7 @@ fn seen(properties: &Properties) -> Result<SeenUnit> {
         sub: needed(properties, "SubState")?,
         file_state: needed(properties, "UnitFileState")?,
         fragment: needed(properties, "FragmentPath")?,
+        drop_ins: needed(properties, "DropInPaths")?,
         needs_reload: needed(properties, "NeedDaemonReload")?,
         main_pid: maybe(properties, "MainPID")?,
         invocation: hexadecimal(&needed::<Vec<u8>>(properties, "InvocationID")?),

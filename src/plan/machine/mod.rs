@@ -5,6 +5,7 @@
 
 mod between;
 pub mod content;
+pub mod drop_ins;
 pub mod enablement;
 pub mod gates;
 pub mod listeners;

@@ -86,6 +86,8 @@ pub struct SeenUnit {
     pub sub: String,
     pub file_state: String,
     pub fragment: String,
+    /// Paths, in the order in which they count: `DropInPaths`.
+    pub drop_ins: Vec<String>,
     pub needs_reload: bool,
     pub main_pid: u32,
     /// Another one whenever it was started again; empty for one that never ran.
