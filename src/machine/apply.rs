@@ -3,6 +3,7 @@
 //! Refuses: starting a second one beside the first, and doing anything that the plan did not say.
 
 use super::history::{self, Begin, End, unwritten};
+use super::objects::beside;
 use super::recover::settled;
 use super::{Prepared, generation};
 use super::{link, precheck};
@@ -20,7 +21,9 @@ use crate::host::machine::{Home, go_on, store};
 use crate::host::systemd::Systemd;
 use crate::host::{closure, credentials, packages};
 use crate::plan::machine::packages as wanted;
-use crate::plan::machine::{Content, MachinePlan, Reviewed, between, gates, paths_and_units, render, secrets};
+use crate::plan::machine::{
+    Content, MachinePlan, Observation, Reviewed, between, gates, paths_and_units, render, secrets,
+};
 use crate::plan::{self, Plan};
 use anyhow::{Context as _, Result, anyhow, bail};
 use std::collections::BTreeSet;
@@ -177,15 +180,15 @@ async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>) -> Resul
     let new = Content::of(&prepared.closure)?;
     let old = door.register.active_generation().map(|active| generation(home, active)).transpose()?;
     let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new);
-    let mut seen = door.observe(&paths, &units).await?;
+    // A server that does not run has nothing that could be compared; the apply will.
+    let runs = |seen: &Observation| seen.server_digest.is_some();
+    let objects = prepared.objects(home);
+    let (mut seen, objects) = beside(door.observe(&paths, &units), objects.plan(ANSWER), runs).await?;
     seen.packages = Some(packages::look(home.root(), &wanted::names(&new))?);
     let plan = between(old.as_ref().map(|old| &old.content), &new, &seen);
     let stale = credentials::stale(&prepared.references()?, &prepared.key_store, home.root())?;
     let plan = secrets::with(plan, &stale, &seen);
-    // A server that does not run has nothing that could be compared; the apply will.
-    let runs = seen.server_digest.is_some();
-    let objects = if runs { prepared.objects(home).plan(ANSWER).await? } else { None };
-    Ok(Found { old, new, plan, objects })
+    Ok(Found { old, new, plan, objects: objects.transpose()?.flatten() })
 }
 
 /// The closure in the store, and a generation that names it.

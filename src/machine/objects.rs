@@ -15,8 +15,10 @@ use crate::identity::UserId;
 use crate::name::MachineName;
 use crate::plan::{self, Plan, Scope};
 use anyhow::{Context as _, Result, bail};
+use futures_util::future::{Either, select};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +32,27 @@ pub struct OwnObjects<'a> {
     pub sources: &'a Sources,
     pub keys: Option<&'a KeyStore>,
     pub journal: PathBuf,
+}
+
+/// A look at the machine, and a question to its nats-server beside it. The answer is waited for where the look says that
+/// somebody is `there` to give one; else there is none.
+pub(super) async fn beside<S, T>(
+    look: impl Future<Output = Result<S>>,
+    question: impl Future<Output = T>,
+    there: impl Fn(&S) -> bool,
+) -> Result<(S, Option<T>)> {
+    match select(pin!(look), pin!(question)).await {
+        Either::Left((seen, question)) => {
+            let seen = seen?;
+            let answer = if there(&seen) { Some(question.await) } else { None };
+            Ok((seen, answer))
+        }
+        Either::Right((answer, look)) => {
+            let seen = look.await?;
+            let answer = there(&seen).then_some(answer);
+            Ok((seen, answer))
+        }
+    }
 }
 
 /// Closures are the register's business: here the right one is always there.

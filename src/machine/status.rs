@@ -5,9 +5,9 @@
 
 use super::generation;
 use super::history;
+use super::objects::beside;
 use super::rollback::monitor_of;
 use super::stored::Stored;
-use crate::apply::machine::Generation;
 use crate::compile::units::NATS;
 use crate::host::machine::history::Kind;
 use crate::host::machine::real::{Look, observe};
@@ -25,8 +25,10 @@ use crate::plan::machine::{MachinePlan, Observation, Stray, between, changed_use
 use crate::plan::{self, Plan};
 use anyhow::Result;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
+
+/// For a nats-server that runs; one that was just started recovers first.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// What the machine is, and how far it is from that.
 #[derive(Debug)]
@@ -158,38 +160,29 @@ pub async fn status(home: &Home) -> Result<Option<Status>> {
     let active = generation(home, active)?;
     let (paths, units) = paths_and_units(Some(&active.content), &active.content);
     let look = Look { home, register: &register, systemd: &systemd, monitor: monitor_of(&active) };
-    let mut seen = observe(look, &paths, &units).await?;
+    let stored = Stored::read(&entry, &MachineName::parse(&register.machine)?, &active.content)?;
+    let question = async {
+        match &stored {
+            Some(stored) => stored.plan(home, ANSWER).await,
+            None => Ok(None),
+        }
+    };
+    let runs = |seen: &Observation| seen.units.get(NATS).is_some_and(|unit| unit.runs());
+    let (mut seen, answer) = beside(observe(look, &paths, &units), question, runs).await?;
     seen.packages = Some(packages::look(home.root(), &wanted::names(&active.content))?);
     let references = credentials::read(&entry, &MachineName::parse(&register.machine)?)?;
     let stale = credentials::stale(&references, &home.state().join("keys"), home.root())?;
     let drift = secrets::with(between(Some(&active.content), &active.content, &seen), &stale, &seen);
-    let objects = objects(home, &register, &entry, &active, &seen).await?;
+    let objects = match (stored, answer) {
+        (None, _) | (_, Some(Ok(None))) => Objects::None,
+        (_, None) => Objects::Stopped,
+        (_, Some(Ok(Some(plan)))) => Objects::Compared(plan),
+        (_, Some(Err(error))) => Objects::Unanswered(format!("{error:#}")),
+    };
     let running: Vec<&String> = seen.units.iter().filter(|(_, unit)| unit.runs()).map(|(name, _)| name).collect();
     let heard = listeners::look(&systemd.control_groups(&running).await?);
     let mut strays = changed_users(&active.content, &seen);
     strays.extend(drop_ins::strays(&active.content, &seen));
     strays.extend(strangers(&active.content, &heard.listening));
     Ok(Some(Status { drift: Some(drift), objects, strays, hidden: heard.unseen, ..Status::of(register, busy, failed) }))
-}
-
-/// For a nats-server that runs; one that was just started recovers first.
-const ANSWER: Duration = Duration::from_secs(5);
-
-async fn objects(
-    home: &Home,
-    register: &Register,
-    entry: &Path,
-    active: &Generation,
-    seen: &Observation,
-) -> Result<Objects> {
-    let machine = MachineName::parse(&register.machine)?;
-    let Some(stored) = Stored::read(entry, &machine, &active.content)? else { return Ok(Objects::None) };
-    if !seen.units.get(NATS).is_some_and(|unit| unit.runs()) {
-        return Ok(Objects::Stopped);
-    }
-    Ok(match stored.plan(home, ANSWER).await {
-        Ok(Some(plan)) => Objects::Compared(plan),
-        Ok(None) => Objects::None,
-        Err(error) => Objects::Unanswered(format!("{error:#}")),
-    })
 }

@@ -15,6 +15,7 @@ use crate::plan::machine::gates::{Gate, Seen};
 use crate::plan::machine::secrets::SecretFile;
 use crate::plan::machine::{Act, Observation, SeenUnit};
 use anyhow::{Context as _, Result, bail, ensure};
+use futures_util::future::try_join4;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -171,18 +172,21 @@ pub struct Look<'a> {
 pub async fn observe(look: Look<'_>, paths: &BTreeSet<String>, units: &BTreeSet<String>) -> Result<Observation> {
     let Look { home, register, systemd, monitor } = look;
     let names: Vec<&String> = units.iter().collect();
-    let units = systemd.units(&names).await?;
-    let failed = systemd.failed().await?;
     let active = match register.active_generation() {
         Some(number) => Some((number, generations::read(home, number)?.digest().to_owned())),
         None => None,
     };
     // One that does not answer runs nothing that could be compared.
-    let server_digest = match monitor {
-        Some(monitor) => monitor::varz(monitor).await.ok().map(|varz| varz.config_digest),
-        None => None,
+    let server_digest = async {
+        match monitor {
+            Some(monitor) => Ok(monitor::varz(monitor).await.ok().map(|varz| varz.config_digest)),
+            None => Ok(None),
+        }
     };
-    let files = files::look(home.root(), paths.iter().map(String::as_str))?;
+    // While systemd and nats-server answer.
+    let files = async { files::look(home.root(), paths.iter().map(String::as_str)) };
+    let all = try_join4(systemd.units(&names), systemd.failed(), server_digest, files);
+    let (units, failed, server_digest, files) = all.await?;
     let users = Some(accounts::users(home.root())?);
     Ok(Observation { active, files, units, failed, server_digest, packages: None, users })
 }
