@@ -18,6 +18,8 @@ use tokio::task::JoinHandle;
 /// Whose lease it is: there is one for the domain.
 const KEY: &str = "domain";
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long a cluster is waited for that cannot keep a bucket yet.
+const OPENING: Duration = Duration::from_secs(10);
 
 /// How the lease of a domain is kept.
 #[derive(Clone, Copy, Debug)]
@@ -219,8 +221,20 @@ fn in_vain(failed: Option<CreateError>, holder: Option<String>, terms: Terms) ->
     }
 }
 
+/// The bucket, made where there is none. A cluster that was just started elects first, and knows all its members a moment later.
 async fn open(jetstream: &JetStream, terms: Terms) -> Result<Store> {
     let context = jetstream::with_prefix(jetstream.client().clone(), jetstream.prefix());
+    let began = Instant::now();
+    loop {
+        match opened(&context, terms).await {
+            Ok(bucket) => return lets_go(bucket, terms).await,
+            Err(error) if began.elapsed() > OPENING => return Err(error),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn opened(context: &jetstream::Context, terms: Terms) -> Result<Store> {
     if let Ok(bucket) = context.get_key_value(layout::LEASE_BUCKET).await {
         return Ok(bucket);
     }
@@ -234,4 +248,17 @@ async fn open(jetstream: &JetStream, terms: Terms) -> Result<Store> {
         ..Config::default()
     };
     Ok(context.create_key_value(config).await?)
+}
+
+/// One that somebody changed by hand could hold a lease for ever.
+async fn lets_go(bucket: Store, terms: Terms) -> Result<Store> {
+    let age = bucket.status().await?.max_age();
+    anyhow::ensure!(
+        age == terms.ttl,
+        "the bucket `{name}` of the cluster keeps its keys for {} s and not for {} s\nhelp: somebody changed it; when nobody applies this domain, remove it: `nats kv rm {name}`; it is made anew",
+        age.as_secs(),
+        terms.ttl.as_secs(),
+        name = layout::LEASE_BUCKET
+    );
+    Ok(bucket)
 }

@@ -115,39 +115,57 @@ pub async fn apply_domain(
     if plan.is_empty() {
         return Ok(Some(plan));
     }
-    if !talk.agree(&plan)? {
-        return Ok(None);
-    }
     let terms = Terms::of_cluster(desired.cluster_members.len());
-    let whom = &mut |whom: &str| talk.waits_for(whom);
-    world.lease = Some(Lease::take(&jetstream, terms, &by(person), generation(&observed), whom).await?);
-    let done = under_lease(plan, &mut world, journal, sources, talk).await;
-    if let Some(lease) = world.lease.take() {
-        lease.release().await;
+    let mut seen = (plan, generation(&observed));
+    loop {
+        let (agreed, highest) = seen;
+        if !talk.agree(&agreed)? {
+            return Ok(None);
+        }
+        let whom = &mut |whom: &str| talk.waits_for(whom);
+        world.lease = Some(Lease::take(&jetstream, terms, &by(person), highest, whom).await?);
+        let done = under_lease(&agreed, &mut world, journal, sources, talk).await;
+        if let Some(lease) = world.lease.take() {
+            lease.release().await;
+        }
+        match done? {
+            Carried::Out(plan) => return Ok(Some(plan)),
+            // Asked without the lease: nobody need wait for an answer.
+            Carried::Moved { now, highest } => {
+                talk.changed();
+                seen = (now, highest);
+            }
+        }
     }
-    done
 }
 
-/// What was agreed to, or what has to be agreed to now.
+enum Carried {
+    Out(Plan),
+    /// The plan is another one now, and nothing was done.
+    Moved {
+        now: Plan,
+        highest: u64,
+    },
+}
+
+/// What was agreed to, if that is still what has to be done.
 async fn under_lease(
-    agreed: Plan,
+    agreed: &Plan,
     world: &mut Live<'_, NoClosures<'_>>,
     journal: &Path,
     sources: &Sources,
     talk: &mut dyn Talk,
-) -> Result<Option<Plan>> {
+) -> Result<Carried> {
     // Nobody else writes it now.
     let mut journal = Journal::open(journal)?;
     world.made = journal.made();
-    let plan = plan::between(world.desired, &world.observe().await?, sources);
-    if plan != agreed {
-        talk.changed();
-        if !plan.is_empty() && !talk.agree(&plan)? {
-            return Ok(None);
-        }
+    let observed = world.observe().await?;
+    let plan = plan::between(world.desired, &observed, sources);
+    if plan != *agreed && !plan.is_empty() {
+        return Ok(Carried::Moved { now: plan, highest: generation(&observed) });
     }
     apply::run(&plan, world, &mut journal, |progress| talk.progress(&plan, progress)).await?;
-    Ok(Some(plan))
+    Ok(Carried::Out(plan))
 }
 
 /// The highest generation that changed anything.

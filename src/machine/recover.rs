@@ -216,8 +216,15 @@ pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<
             .map(|it| it.map(Confirmed::Returned));
     }
     let (old, new) = generations(home, pending.from, pending.to)?;
-    let (link, reach) = link::of_generation(home, new.number)?;
-    let door = door(home, &lock, register, Systemd::connect().await?, Manager::Runs)?;
+    let mut door = door(home, &lock, register, Systemd::connect().await?, Manager::Runs)?;
+    let (link, reach) = match link::of_generation(home, new.number) {
+        Ok(link) => link,
+        // What cannot be proved is not kept.
+        Err(error) => {
+            let reason = format!("its link cannot be proved: {error:#}");
+            return back(&mut door, old.as_ref(), &new, &reason).await.map(|it| Some(Confirmed::Returned(it)));
+        }
+    };
     let mut door = door.with_link(link);
     door.monitor = monitor_of(&new);
     let failing = records::read(home, new.number)?.failing;

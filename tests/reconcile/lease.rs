@@ -137,6 +137,19 @@ async fn what_a_newer_generation_changed_is_left_alone() {
     assert_eq!(next.generation(), 1001);
 }
 
+/// A bucket that keeps its keys for ever would keep the lease of a run that died.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_was_made_by_hand_is_not_trusted() {
+    let server = Server::start("hub").await;
+    let bench = Bench::cluster(server.jetstream().await);
+    let bucket = json!({ "name": "KV_leafwright", "subjects": ["$KV.leafwright.>"], "max_msgs_per_subject": 1, "storage": "file" });
+    bench.raw("STREAM.CREATE.KV_leafwright", &bucket).await.unwrap();
+    let refused = format!("{:#}", take(bench.jetstream(), "ada").await.err().expect("it is not ours"));
+    assert!(refused.contains("for 0 s and not for 3 s") && refused.contains("nats kv rm leafwright"), "{refused}");
+    bench.delete("KV_leafwright").await;
+    take(bench.jetstream(), "ada").await.unwrap().0.release().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_outlives_a_member_of_its_cluster() {
     let mut cluster = Cluster::start("hub").await;
