@@ -21,6 +21,9 @@ use tokio::time::timeout;
 
 /// For the connection, and for each answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// For the next message of those that are there, and how often all is read from its beginning.
+const NEXT: Duration = Duration::from_secs(2);
+const TRIES: u32 = 3;
 /// How long the cluster remembers a reader that asks no more.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 /// Messages that one request asks for.
@@ -63,7 +66,7 @@ pub async fn of_domain(home: &Home, keys: &Path, machine: Option<&MachineName>) 
         let stream = StreamName::parse(&stream).map_err(|fault| anyhow!("{fault}"))?;
         let [create, next, delete] = sets::reading(hub, &stream, &own);
         let reader = Reader { client: &client, create, next, delete };
-        let read = reader.all(stream.as_str(), own.as_str(), &format!("{subject}.>"), &mut found).await;
+        let read = reader.whole(stream.as_str(), own.as_str(), &format!("{subject}.>"), &mut found).await;
         // Left behind, it is gone after a minute by itself.
         let _gone = reader.ask(&reader.delete, &Value::Null).await;
         read?;
@@ -95,7 +98,22 @@ impl Reader<'_> {
         api::ask(self.client, subject.to_owned(), body, PATIENCE).await
     }
 
-    /// Everything below a subject.
+    /// Everything below a subject. The servers of a cluster hear of a consumer one after the other: a question that comes before
+    /// that is lost, and so is what came for it. It is read again from the beginning.
+    async fn whole(&self, stream: &str, own: &str, subject: &str, found: &mut History) -> Result<()> {
+        let (events, strange) = (found.events.len(), found.strange);
+        for _ in 1..TRIES {
+            match self.all(stream, own, subject, found).await {
+                Err(error) if error.is::<Short>() => {
+                    found.events.truncate(events);
+                    found.strange = strange;
+                }
+                other => return other,
+            }
+        }
+        self.all(stream, own, subject, found).await
+    }
+
     async fn all(&self, stream: &str, own: &str, subject: &str, found: &mut History) -> Result<()> {
         let config = json!({
             "stream_name": stream, "action": "create", "config": {
@@ -120,11 +138,11 @@ impl Reader<'_> {
     async fn batch(&self, count: u64, found: &mut History) -> Result<u64> {
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(inbox.clone()).await.context("cannot listen")?;
-        let asked = json!({ "batch": count, "expires": PATIENCE.as_nanos() as u64 }).to_string();
+        let asked = json!({ "batch": count, "expires": NEXT.as_nanos() as u64 }).to_string();
         self.client.publish_with_reply(self.next.clone(), inbox, asked.into()).await.context("cannot ask")?;
         for got in 0..count {
-            let answer = timeout(PATIENCE, answers.next()).await;
-            let answer = answer.ok().flatten().with_context(|| format!("only {got} of {count} events came"))?;
+            let answer = timeout(NEXT, answers.next()).await;
+            let answer = answer.ok().flatten().ok_or(Short { got, of: count })?;
             if let Some(status) = answer.status {
                 bail!("{} was refused: {} ({status})", self.next, answer.description.unwrap_or_default());
             }
@@ -138,6 +156,21 @@ impl Reader<'_> {
         Ok(count)
     }
 }
+
+/// Less came than there is.
+#[derive(Debug)]
+struct Short {
+    got: u64,
+    of: u64,
+}
+
+impl std::fmt::Display for Short {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "only {} of {} events came", self.got, self.of)
+    }
+}
+
+impl std::error::Error for Short {}
 
 fn silent(failure: &Failure) -> String {
     format!(
