@@ -8,6 +8,7 @@ use crate::host::machine::{Home, STATE};
 use crate::machine::{self, Asked, DomainTalk, Order, Outcome, Talk, history};
 use crate::name::PersonName;
 use crate::plan::machine::{MachinePlan, Reviewed, render};
+use crate::plan::render::counted;
 use crate::plan::{self, Plan};
 use anyhow::{Context as _, Result};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -198,7 +199,7 @@ fn domain(args: &Args, root: &Path) -> Result<Exit> {
     talk::say(&match done {
         None => "nothing was done, as you said".to_owned(),
         Some(plan) if plan.is_empty() => "nothing to do".to_owned(),
-        Some(plan) => format!("the domain: {} steps", plan.steps.len()),
+        Some(plan) => format!("the domain: {}", counted(plan.steps.len(), "step")),
     });
     Ok(Exit::Done)
 }
@@ -234,7 +235,7 @@ fn tell(outcome: Outcome, began: Instant) -> Result<Exit> {
         Outcome::Staged { generation } => talk::say(&format!("generation {generation} begins with the next boot")),
         Outcome::Applied { generation, steps, mode } => {
             let lasts = if mode == Mode::Test { ", until the next boot" } else { "" };
-            talk::say(&format!("generation {generation}: {steps} steps in {time:.1} s{lasts}"));
+            talk::say(&format!("generation {generation}: {} in {time:.1} s{lasts}", counted(steps, "step")));
         }
     }
     Ok(Exit::Done)
@@ -307,7 +308,7 @@ impl Talk for Voice {
                 talk::say(&format!("  {number:>3} of {of}  {}", render::sentence(step)));
             }
             Progress::Objects { steps: 0 } => {}
-            Progress::Objects { steps } => talk::say(&format!("  streams and events: {steps} steps")),
+            Progress::Objects { steps } => talk::say(&format!("  streams and events: {}", counted(steps, "step"))),
             Progress::Waiting { gate, what } => {
                 let name = gate.name();
                 if self.waiting.as_ref() != Some(&name) {

@@ -1,8 +1,10 @@
 //! `bootstrap`: from a bare machine to one that is what is declared, in one command.
 
 use super::{Exit, WrongUsage, keys, talk};
+use crate::foreground::Fault;
 use crate::host::nats_server;
 use crate::host::remote::Place;
+use crate::machine;
 use crate::machine::bootstrap::{Bootstrap, bootstrap};
 use anyhow::{Context as _, Result, bail};
 use std::os::unix::fs::PermissionsExt as _;
@@ -76,8 +78,21 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     let (leafwright, programs) = (args.leafwright.clone(), args.program.clone());
     let order = Bootstrap { root, machine: &args.machine, place, leafwright, nats_server, programs };
     let mut enrol = |request: &str| match keys::enrol_text(root, args.store.as_deref(), request)? {
-        Exit::Done => Ok(()),
+        Exit::Done => compiled(root, &args.machine),
         _ => bail!("the machine's keys were not signed"),
     };
     bootstrap(&order, &mut enrol, &mut |line| talk::say(line)).map(|()| Exit::Done)
+}
+
+/// The name of the machine's closure.
+fn compiled(root: &Path, machine: &str) -> Result<String> {
+    match machine::closure_name(root, machine) {
+        Ok(name) => Ok(name),
+        Err(Fault::Usage(text)) => Err(WrongUsage(text).into()),
+        Err(Fault::Unsound { report, sources }) => {
+            talk::judge(&report, &sources);
+            bail!("{machine} cannot be compiled: nothing was applied")
+        }
+        Err(Fault::World(error)) => Err(error),
+    }
 }

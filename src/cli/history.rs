@@ -3,6 +3,7 @@
 //! Refuses: what could steer the terminal; events come from other machines.
 
 use crate::host::machine::history::{Change, Event, Kind};
+use crate::plan::render::counted;
 use std::fmt::Write as _;
 
 /// Things that differ which are told one by one.
@@ -57,10 +58,6 @@ fn generation(number: Option<u64>) -> String {
 
 fn number(number: Option<u64>) -> String {
     number.map_or("nothing".to_owned(), |number| number.to_string())
-}
-
-fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// Why; and of drift what.

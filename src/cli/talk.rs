@@ -4,6 +4,7 @@
 
 use super::Exit;
 use crate::diag::{Report, Severity, Sources, Style, render};
+use crate::plan::render::counted;
 use std::io::{IsTerminal as _, Write as _};
 
 /// Colour on a terminal, unless `NO_COLOR` says otherwise.
@@ -36,7 +37,7 @@ pub fn judge(report: &Report, sources: &Sources) -> Exit {
     shown.diagnostics.retain(|found| found.severity == Severity::Error || !found.code.is_of_check());
     show(&shown, sources);
     let left = report.diagnostics.len() - shown.diagnostics.len();
-    match (counted(report.count(Severity::Error), "error"), counted(left, "warning")) {
+    match (some(report.count(Severity::Error), "error"), some(left, "warning")) {
         (None, None) => {}
         (Some(errors), None) => say(&format!("error: {errors}{}", waiting(report))),
         (None, Some(warnings)) => say(&format!("{warnings}; see `leafwright check`")),
@@ -73,15 +74,11 @@ pub(super) fn verdict(report: &Report) -> Exit {
 /// "3 errors", "1 warning"; nothing where there are none.
 fn counts(report: &Report) -> [Option<String>; 2] {
     [(Severity::Error, "error"), (Severity::Warning, "warning")]
-        .map(|(severity, one)| counted(report.count(severity), one))
+        .map(|(severity, one)| some(report.count(severity), one))
 }
 
-fn counted(count: usize, one: &str) -> Option<String> {
-    match count {
-        0 => None,
-        1 => Some(format!("1 {one}")),
-        many => Some(format!("{many} {one}s")),
-    }
+fn some(count: usize, one: &str) -> Option<String> {
+    (count > 0).then(|| counted(count, one))
 }
 
 #[cfg(test)]

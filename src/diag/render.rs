@@ -19,7 +19,14 @@ pub enum Style {
 /// Places of one file that are further apart than this are shown as two snippets.
 const NEAR: usize = 16 * 1024;
 
-/// Renders the report, one block a finding, each with `file:line:col`, its code and its help.
+/// Findings that differ in their place alone are shown one by one up to this number. One value of a domain may be wrong for each of
+/// its ten thousand machines.
+const ALIKE: usize = 3;
+
+/// Of more than that the first is shown, and the places of so many others.
+const PLACES: usize = 6;
+
+/// Renders the report, one block a finding, each with `file:line:col`, its code and its help; many that are alike in one.
 pub fn render(report: &Report, sources: &Sources, style: Style) -> String {
     let renderer = match style {
         Style::Plain => Renderer::plain(),
@@ -27,11 +34,45 @@ pub fn render(report: &Report, sources: &Sources, style: Style) -> String {
     };
     let mut out = String::new();
     let masked = masked(report, sources);
-    for diagnostic in &report.diagnostics {
-        out.push_str(&renderer.render(&[block(diagnostic, sources, &masked)]));
+    for (diagnostic, others) in folded(report) {
+        let mut block = block(diagnostic, sources, &masked);
+        if !others.is_empty() {
+            block = block.element(Level::NOTE.message(places(&others, sources)));
+        }
+        out.push_str(&renderer.render(&[block]));
         out.push_str("\n\n");
     }
     out
+}
+
+/// What is shown, in its order, each with those that say the same of other places and are not shown themselves.
+fn folded(report: &Report) -> Vec<(&Diagnostic, Vec<&Diagnostic>)> {
+    let mut alike: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (number, found) in report.diagnostics.iter().enumerate() {
+        let seconds: Vec<_> = found.secondary.iter().map(|label| (label.span, &label.text)).collect();
+        let says = (found.severity, found.code, &found.message, &found.primary.text, seconds, &found.help);
+        alike.entry(says).or_default().push(number);
+    }
+    let mut shown: BTreeMap<usize, Vec<&Diagnostic>> = BTreeMap::new();
+    for group in alike.into_values() {
+        let of = |others: &[usize]| others.iter().filter_map(|other| report.diagnostics.get(*other)).collect();
+        match group.split_first() {
+            Some((first, others)) if others.len() >= ALIKE => drop(shown.insert(*first, of(others))),
+            _ => shown.extend(group.into_iter().map(|number| (number, vec![]))),
+        }
+    }
+    let each = report.diagnostics.iter().enumerate();
+    each.filter_map(|(number, found)| Some((found, shown.remove(&number)?))).collect()
+}
+
+fn places(others: &[&Diagnostic], sources: &Sources) -> String {
+    let shown =
+        others.iter().take(PLACES).map(|other| visible(&sources.place(other.primary.span).to_string()).into_owned());
+    let mut places = shown.collect::<Vec<_>>().join(", ");
+    if others.len() > PLACES {
+        places += &format!(" and {} more places", others.len() - PLACES);
+    }
+    format!("the same at {places}")
 }
 
 /// Files up to this size are masked as a whole, once for all that is said of them.

@@ -2,6 +2,7 @@
 //!
 //! Refuses: finding anything out. It prints what it is given.
 
+use crate::plan::render::counted;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -115,8 +116,7 @@ fn headline(out: &mut String, summary: &Summary) -> std::fmt::Result {
         (Ending::Stopped, _) => write!(out, "{domain} was brought up and stopped, but {}", broken(summary, all))?,
     }
     let count = summary.machines.len();
-    let plural = if count == 1 { "machine" } else { "machines" };
-    write!(out, "{count} {plural}")?;
+    write!(out, "{}", counted(count, "machine"))?;
     if let Some(cluster) = &summary.cluster {
         let members = summary.machines.iter().filter(|row| row.part == *cluster).count();
         write!(out, ", {members} of them the cluster {cluster}")?;

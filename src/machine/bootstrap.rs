@@ -29,8 +29,8 @@ pub struct Bootstrap<'a> {
     pub programs: Vec<(PathBuf, String)>,
 }
 
-/// Signs the request of the machine, and writes `identity/`; says whether anything changed.
-pub type Enrol<'a> = &'a mut dyn FnMut(&str) -> Result<()>;
+/// Signs the request of the machine and writes `identity/`; then compiles the machine here. Gives the name of its closure.
+pub type Enrol<'a> = &'a mut dyn FnMut(&str) -> Result<String>;
 
 /// All of it; each step is told with its number.
 pub fn bootstrap(order: &Bootstrap<'_>, enrol: Enrol<'_>, tell: &mut dyn FnMut(&str)) -> Result<()> {
@@ -43,13 +43,31 @@ pub fn bootstrap(order: &Bootstrap<'_>, enrol: Enrol<'_>, tell: &mut dyn FnMut(&
     text(order)?;
     tell("4 of 7  keys, made there; their public halves, signed here");
     let request = place.must(&[LEAFWRIGHT, "keys", "make", machine, "--domain", DOMAIN], b"", Voice::Quiet)?;
-    enrol(&request)?;
+    let here = enrol(&request)?;
     tell("5 of 7  the domain's text, with what was signed");
     text(order)?;
+    compiles_the_same(order, &here)?;
     tell("6 of 7  apply");
     place.must(&[LEAFWRIGHT, "apply", machine, "--domain", DOMAIN, "--yes"], b"", Voice::Loud)?;
     tell("7 of 7  verify");
     verify(order, tell)
+}
+
+/// What the machine makes of the text is what is made of it here, by its digest: else it would be something that nobody has seen
+/// (docs/decisions/0013-text-and-digest.md).
+fn compiles_the_same(order: &Bootstrap<'_>, here: &str) -> Result<()> {
+    let Bootstrap { place, machine, .. } = order;
+    let there = place.must(&[LEAFWRIGHT, "build", machine, "--domain", DOMAIN], b"", Voice::Quiet)?;
+    let there = there.trim();
+    if there != here {
+        let theirs = place.must(&[LEAFWRIGHT, "--version"], b"", Voice::Quiet)?;
+        bail!(
+            "{place} compiles {machine} to another closure than this machine\n  there {there}, by {}\n  here  {here}, by leafwright {}\nhelp: nothing was applied; bring the same version there: --leafwright FILE",
+            theirs.trim(),
+            env!("CARGO_PKG_VERSION")
+        );
+    }
+    Ok(())
 }
 
 /// What `verify --json` says, as far as it is read here.

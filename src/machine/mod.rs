@@ -21,7 +21,7 @@ mod stored;
 pub use apply::{Asked, Order, Outcome, Talk, apply};
 pub use domain::{DomainPrepared, Talk as DomainTalk, apply_domain, prepare_domain, publish_member};
 pub use image::apply_root;
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, closure_name, prepare};
 pub use prove::{Proof, Trial, prove};
 pub use recover::{Booted, Confirmed, at_boot, confirm, watch};
 pub use rollback::rollback;

@@ -7,6 +7,7 @@ use super::objects::OwnObjects;
 use crate::compile::{Closure, Desired};
 use crate::diag::{Checked, Report, Sources};
 use crate::foreground::Fault;
+use crate::host::closure;
 use crate::host::credentials::{self, References};
 use crate::host::keys::KeyStore;
 use crate::host::link::{OverLink, Way};
@@ -34,6 +35,12 @@ pub struct Prepared {
     /// The machine's own keys, and where they lie.
     pub keys: Option<KeyStore>,
     pub key_store: PathBuf,
+}
+
+/// What a machine of this domain is compiled to: `<digest>-<machine>`. Needs no key.
+pub fn closure_name(root: &Path, name: &str) -> Result<String, Fault> {
+    let prepared = prepare(root, name, Path::new(""))?;
+    Ok(closure::directory_name(&prepared.closure))
 }
 
 /// Reads and judges the domain, and compiles the machine; `keys` is where this machine's own keys lie.

@@ -72,10 +72,10 @@ pub fn summary(plan: &Plan) -> String {
         parts.push("nothing to remove".into());
     }
     if write > 0 {
-        parts.push(format!("{} to write", plural(write as u64, "closure")));
+        parts.push(format!("{} to write", counted(write, "closure")));
     }
     if events > 0 {
-        parts.push(format!("{} to load", plural(events, "event")));
+        parts.push(format!("{} to load", counted(events, "event")));
     }
     let refused = plan.refused().count();
     if refused > 0 {
@@ -121,7 +121,7 @@ pub fn sentence(plan: &Plan, step: &Step) -> String {
             change_sentence(&format!("consumer {} of {stream}", to.durable_name), &on, step, changes)
         }
         Action::LoadEvents { set, stream, from, to } => {
-            let count = plural(to - from, "event");
+            let count = counted(to - from, "event");
             let because = match step.because {
                 Because::Grew { by } => format!("the set grew by {by}"),
                 Because::Missing => "they were loaded before and are gone".into(),
@@ -216,6 +216,7 @@ fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-fn plural(count: u64, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+/// `1 step`, `2 steps`.
+pub fn counted<N: From<u8> + PartialEq + std::fmt::Display>(count: N, word: &str) -> String {
+    if count == N::from(1) { format!("1 {word}") } else { format!("{count} {word}s") }
 }

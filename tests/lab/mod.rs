@@ -7,10 +7,14 @@ mod outer;
 mod machine;
 mod command;
 mod network;
+mod disk;
+mod virtual_machine;
 
 pub use command::{Output, Running};
+pub use disk::{Disk, Log};
 pub use machine::Machine;
 pub use outer::{HIDDEN, Run, Scenario, cgroup2, main};
+pub use virtual_machine::Virtual;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -24,6 +28,7 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 /// The variables by which the outer process and `enter.sh` tell a scenario where it is.
 const SCENARIO: &str = "LEAFWRIGHT_LAB_SCENARIO";
 const ROOTFS: &str = "LEAFWRIGHT_LAB_ROOTFS";
+const HYPERVISOR: &str = "LEAFWRIGHT_LAB_HYPERVISOR";
 const CGROUP: &str = "LEAFWRIGHT_LAB_CGROUP";
 
 /// Where the machines' disks and consoles are; a tmpfs that is seen in the scenario's namespaces alone.

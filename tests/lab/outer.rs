@@ -4,7 +4,7 @@
 //! Killed with `SIGKILL` it leaves empty cgroups, nothing else, and the next run removes them.
 
 use super::command::kill;
-use super::{ROOTFS, SCENARIO, in_cgroup, populated, remove_cgroup, until};
+use super::{HYPERVISOR, ROOTFS, SCENARIO, in_cgroup, populated, remove_cgroup, until};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -24,6 +24,8 @@ pub const HIDDEN: &str = "LEAFWRIGHT_LAB_HIDDEN";
 pub enum Run {
     /// In its own process and namespaces, where it may make a `Lab`.
     Inside(fn()),
+    /// The same, with what a `Virtual` machine needs.
+    Virtual(fn()),
     /// In the outer process: about the harness itself.
     Outside(fn()),
     /// Like `Inside`, but run by an `Outside` one only.
@@ -40,7 +42,7 @@ pub struct Scenario {
 pub fn main(scenarios: &'static [Scenario]) -> ExitCode {
     if let Some(name) = std::env::var_os(SCENARIO) {
         let scenario = scenarios.iter().find(|scenario| *scenario.name == *name).expect("the outer process knows it");
-        let (Run::Inside(run) | Run::Outside(run) | Run::Hidden(run)) = scenario.run;
+        let (Run::Inside(run) | Run::Virtual(run) | Run::Outside(run) | Run::Hidden(run)) = scenario.run;
         run();
         return ExitCode::SUCCESS;
     }
@@ -59,13 +61,17 @@ enum Shown {
 }
 
 fn attempt(scenario: &Scenario, shown: Shown) -> Result<(), Failed> {
-    match prerequisites() {
-        Ok(rootfs) => match scenario.run {
+    let hypervisor = || match scenario.run {
+        Run::Virtual(_) => hypervisor().map(Some),
+        _ => Ok(None),
+    };
+    match prerequisites().and_then(|rootfs| Ok((rootfs, hypervisor()?))) {
+        Ok((rootfs, hypervisor)) => match scenario.run {
             Run::Outside(run) => {
                 run();
                 Ok(())
             }
-            Run::Inside(_) | Run::Hidden(_) => inside(scenario.name, rootfs, shown),
+            Run::Inside(_) | Run::Virtual(_) | Run::Hidden(_) => inside(scenario.name, rootfs, hypervisor, shown),
         },
         Err(why) if std::env::var("CI").is_ok_and(|ci| ci == "true") => Err(format!("skipped: {why}").into()),
         Err(why) => {
@@ -93,15 +99,21 @@ fn prerequisites() -> Result<&'static Path, &'static str> {
         if !namespaces.is_ok_and(|output| output.status.success()) {
             return Err("this root may not make namespaces".into());
         }
-        rootfs()
+        rootfs("machines")
     });
     found.as_deref().map_err(String::as_str)
 }
 
+/// The root file system with QEMU and a kernel, or why there is none.
+fn hypervisor() -> Result<&'static Path, &'static str> {
+    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    FOUND.get_or_init(|| rootfs("hypervisor")).as_deref().map_err(String::as_str)
+}
+
 /// What `.ci/rootfs` has built, or builds now.
-fn rootfs() -> Result<PathBuf, String> {
+fn rootfs(which: &str) -> Result<PathBuf, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/rootfs");
-    let output = Command::new(script).output().map_err(|error| format!(".ci/rootfs: {error}"))?;
+    let output = Command::new(script).arg(which).output().map_err(|error| format!(".ci/rootfs: {error}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("there is no root file system: {}", said.lines().last().unwrap_or_default()));
@@ -161,7 +173,7 @@ impl Drop for Cgroup {
 const NAMESPACES: [&str; 8] =
     ["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child=KILL", "--propagation=private"];
 
-fn inside(name: &str, rootfs: &Path, shown: Shown) -> Result<(), Failed> {
+fn inside(name: &str, rootfs: &Path, hypervisor: Option<&Path>, shown: Shown) -> Result<(), Failed> {
     let cgroup = Cgroup::new();
     // A file and not a pipe, which would be held open by whatever does not die.
     let mut log = tempfile::tempfile()?;
@@ -174,6 +186,7 @@ fn inside(name: &str, rootfs: &Path, shown: Shown) -> Result<(), Failed> {
     // Its life hangs on this thread's, so that nothing stays when this process is killed.
     command.args(["setpriv", "--pdeathsig", "KILL", "unshare"]).args(NAMESPACES).arg(enter);
     command.arg(std::env::current_exe()?).env(SCENARIO, name).env(ROOTFS, rootfs);
+    command.envs(hypervisor.map(|hypervisor| (HYPERVISOR, hypervisor)));
     command.stdin(Stdio::null()).stdout(output(&log)?).stderr(output(&log)?);
     let mut child = command.spawn()?;
     let end = Instant::now() + SCENARIO_DEADLINE;

@@ -26,12 +26,15 @@ impl Client {
 
     /// `None` while nats-server is not there.
     pub fn try_of(machine: &Machine) -> Option<Self> {
-        let key = format!("/var/lib/leafwright/keys/machines/{}/provisioner.nk", machine.name());
-        Self::open(machine, &Login::NKey(Secret::new(machine.read(&key).expect("the machine has its keys"))))
+        Self::open(machine, &provisioner(machine))
     }
 
     pub fn open(machine: &Machine, login: &Login) -> Option<Self> {
-        let stream = machine.in_network(|| TcpStream::connect("127.0.0.1:4222")).ok()?;
+        Self::over(machine.in_network(|| TcpStream::connect("127.0.0.1:4222")).ok()?, login)
+    }
+
+    /// Over a connection that somebody has made.
+    pub fn over(stream: TcpStream, login: &Login) -> Option<Self> {
         stream.set_read_timeout(Some(ANSWER)).unwrap();
         let mut client = Self { stream: BufReader::new(stream), cid: 0 };
         let info = client.line()?;
@@ -91,6 +94,11 @@ impl Client {
             Err(error) => panic!("nothing came within {ANSWER:?}: {error}"),
         }
     }
+}
+
+pub fn provisioner(machine: &Machine) -> Login {
+    let key = format!("/var/lib/leafwright/keys/machines/{}/provisioner.nk", machine.name());
+    Login::NKey(Secret::new(machine.read(&key).expect("the machine has its keys")))
 }
 
 /// What the monitoring port of the machine's nats-server answers.

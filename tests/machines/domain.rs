@@ -109,6 +109,29 @@ pub fn a_bare_machine_is_bootstrapped_over_ssh() {
     let here = std::fs::read_to_string(store.join("machines/office/leaf.nk")).unwrap_or_default();
     assert!(!made_there.is_empty() && here != made_there, "the key was made on the machine");
     does_nothing(&operator, &ssh, &office);
+    what_it_compiles_is_what_is_compiled_here(&operator, &ssh, &office);
+}
+
+/// A Leafwright that makes something else of the same text, as another version may: nothing is applied.
+fn what_it_compiles_is_what_is_compiled_here(operator: &Operator, ssh: &Ssh, machine: &Machine) {
+    let other = ssh.file("another");
+    let script = "#!/bin/sh\n[ \"$1\" = build ] && echo 77-office && exit\n\
+        [ \"$1\" = apply ] && touch /root/applied\nexec /mnt/tools/leafwright \"$@\"\n";
+    std::fs::write(&other, script).unwrap();
+    let mut words = ssh.bootstrap(operator, machine, "known");
+    words.extend(["--leafwright".to_owned(), other]);
+    let output = operator.run_words(&words);
+    assert_eq!(output.status.code(), Some(4), "{}", output.stderr);
+    let here = operator.must(["build", machine.name()]);
+    let said = [
+        "root@10.77.0.21 compiles office to another closure than this machine",
+        "  there 77-office, by leafwright ",
+        &format!("  here  {}, by leafwright ", here.lines().next().unwrap()),
+    ];
+    for words in said {
+        assert!(output.stderr.contains(words), "{words:?} is not in {}", output.stderr);
+    }
+    assert!(machine.read("/root/applied").is_none(), "it was applied");
 }
 
 /// One of another architecture, and one that does not run there.

@@ -18,6 +18,7 @@ mod history;
 mod leftovers;
 mod operator;
 mod packages;
+mod power;
 mod room;
 mod secrets;
 mod systemd;
@@ -46,6 +47,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside drift::a_damaged_store_is_named_and_mended,
     Inside drift::what_hands_change_is_found_and_repaired,
     Inside packages::packages_are_installed_and_never_removed,
+    Virtual power::what_lies_on_the_disk_after_a_power_cut_is_whole,
     Inside room::a_disk_that_runs_full_goes_back,
     Inside secrets::secrets_stay_where_they_are_meant_to_be,
     Inside encrypted::credentials_are_encrypted_for_their_machine,

@@ -183,6 +183,7 @@ fn what_is_not_ours_stays_and_what_cannot_be_read_stops_it() {
     let machine = with_generations(3);
     fs::create_dir_all(machine.home.entry("notes/of-mine")).unwrap();
     fs::create_dir_all(machine.home.entry(".new-half")).unwrap();
+    fs::write(machine.home.generations().join("4.new"), "{").unwrap();
     let broken = machine.home.generations().join("2.json");
     let text = fs::read_to_string(&broken).unwrap();
     fs::write(&broken, &text[..20]).unwrap();
@@ -193,7 +194,9 @@ fn what_is_not_ours_stays_and_what_cannot_be_read_stops_it() {
     let fault = gc::plan(&machine.home, &read(&machine), Keep::Newest(1)).unwrap_err();
     assert!(format!("{fault:#}").contains("written by a newer leafwright"), "{fault:#}");
     fs::remove_file(&broken).unwrap();
-    assert_eq!(collect(&machine, Keep::Newest(1)).leftovers, BTreeSet::from([".new-half".to_owned()]));
+    let left = BTreeSet::from(["generations/4.new".to_owned(), "store/.new-half".to_owned()]);
+    assert_eq!(collect(&machine, Keep::Newest(1)).leftovers, left);
+    assert!(!machine.home.generations().join("4.new").exists());
     assert!(machine.home.entry("notes/of-mine").exists());
     fs::remove_file(machine.home.generations().join("3.json")).unwrap();
     let fault = gc::plan(&machine.home, &read(&machine), Keep::Newest(1)).unwrap_err().to_string();

@@ -30,7 +30,7 @@ pub struct Removal {
     pub generations: BTreeSet<u64>,
     /// Closures that no generation needs, `<digest>-<machine>`.
     pub closures: BTreeSet<String>,
-    /// What a crash left in the store.
+    /// What a crash left half written or half removed, below the state directory.
     pub leftovers: BTreeSet<String>,
     /// Bytes of files that nothing else shares.
     pub bytes: u64,
@@ -55,16 +55,23 @@ pub fn plan(home: &Home, register: &Register, keep: Keep) -> Result<Removal> {
     let mut removal = Removal { generations: &numbers - &wanted, ahead, ..Removal::default() };
     for name in entries(&home.store())? {
         if name.starts_with(".new-") || name.starts_with(GONE) {
-            removal.leftovers.insert(name);
+            removal.leftovers.insert(below(home, &home.store(), &name));
         } else if is_closure(&name) && !kept.contains(name.as_str()) {
             removal.closures.insert(name);
         }
     }
-    removal.bytes = freed(&home.store(), &removal)?;
+    let half = entries(&home.generations())?.into_iter().filter(|name| name.ends_with(".new"));
+    removal.leftovers.extend(half.map(|name| below(home, &home.generations(), &name)));
+    removal.bytes = freed(home, &removal)?;
     Ok(removal)
 }
 
 const GONE: &str = ".gone-";
+
+fn below(home: &Home, directory: &Path, name: &str) -> String {
+    let path = directory.join(name);
+    path.strip_prefix(home.state()).unwrap_or(&path).display().to_string()
+}
 
 fn wanted(records: &[Record], register: &Register, keep: Keep) -> Result<BTreeSet<u64>> {
     let mut wanted = register.named();
@@ -95,7 +102,12 @@ pub fn collect(home: &Home, _held: &Lock, register: &Register, keep: Keep, hook:
     let store = home.store();
     for name in &removal.leftovers {
         hook(&format!("clear {name}"))?;
-        disk::remove_tree(&store.join(name))?;
+        let left = home.state().join(name);
+        if left.is_dir() {
+            disk::remove_tree(&left)?;
+        } else {
+            fs::remove_file(&left).with_context(|| format!("cannot remove {}", left.display()))?;
+        }
     }
     for number in &removal.generations {
         hook(&format!("forget {number}"))?;
@@ -140,14 +152,20 @@ fn is_closure(name: &str) -> bool {
 }
 
 /// The sizes of files all of whose links go. The pool's own link goes with the last of the others.
-fn freed(store: &Path, removal: &Removal) -> Result<u64> {
+fn freed(home: &Home, removal: &Removal) -> Result<u64> {
+    let store = &home.store();
     let mut links: BTreeMap<u64, (u64, u64, u64)> = BTreeMap::new();
     let mut count = |is: &fs::Metadata| {
         let (going, _, _) = links.entry(is.ino()).or_insert((0, is.nlink(), is.len()));
         *going += 1;
     };
-    for name in removal.closures.iter().chain(&removal.leftovers) {
-        closure::list(&store.join(name))?.values().filter(|is| is.is_file()).for_each(&mut count);
+    let closures = removal.closures.iter().map(|name| store.join(name));
+    for going in closures.chain(removal.leftovers.iter().map(|name| home.state().join(name))) {
+        if going.is_dir() {
+            closure::list(&going)?.values().filter(|is| is.is_file()).for_each(&mut count);
+        } else {
+            count(&fs::symlink_metadata(&going)?);
+        }
     }
     for name in entries(&store.join(pool::NAME))? {
         count(&fs::symlink_metadata(store.join(pool::NAME).join(name))?);

@@ -6,6 +6,7 @@ use super::content::UNITS;
 use super::model::{Act, FieldEffect, MachinePlan, MachineStep, Why};
 use crate::compile::effects;
 use crate::name::ByteSize;
+use crate::plan::render::counted;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -51,10 +52,10 @@ pub fn summary(plan: &MachinePlan) -> String {
     let mut parts = vec![];
     let install = count(|act| matches!(act, Act::Install { .. }));
     if install > 0 {
-        parts.push(format!("{} to install", plural(install, "package")));
+        parts.push(format!("{} to install", counted(install, "package")));
     }
     if place > 0 {
-        parts.push(format!("{} to place", plural(place, "file")));
+        parts.push(format!("{} to place", counted(place, "file")));
     }
     let verbs = [
         (restart.len() + stop.intersection(&start).count(), "to restart"),
@@ -64,13 +65,13 @@ pub fn summary(plan: &MachinePlan) -> String {
     ];
     let mut said = false;
     for (count, verb) in verbs.into_iter().filter(|(count, _)| *count > 0) {
-        parts.push(if said { format!("{count} {verb}") } else { format!("{} {verb}", plural(count, "unit")) });
+        parts.push(if said { format!("{count} {verb}") } else { format!("{} {verb}", counted(count, "unit")) });
         said = true;
     }
     parts.push(if remove == 0 {
         "nothing to remove".to_owned()
     } else {
-        format!("{} to remove", plural(remove, "file"))
+        format!("{} to remove", counted(remove, "file"))
     });
     let refused = plan.refused().count();
     if refused > 0 {
@@ -176,8 +177,4 @@ fn written(field: &str, value: &Value) -> Option<String> {
         (_, other) => other.to_string(),
     };
     (text.chars().count() <= VALUE_MAX).then_some(text)
-}
-
-fn plural(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
