@@ -52,13 +52,39 @@ fn an_image_has_the_files_of_its_machine_and_is_written_once() {
 
 #[test]
 fn a_link_in_an_image_does_not_lead_out_of_it() {
+    for link in
+        ["etc/nats", "etc/systemd", "etc/systemd/system", "etc/leafwright", "etc/systemd/system/basic.target.wants"]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let (root, outside) = (directory.path().join("root"), directory.path().join("outside"));
+        fs::create_dir_all(root.join(link).parent().unwrap()).unwrap();
+        fs::create_dir_all(root.join("etc")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        symlink(&outside, root.join(link)).unwrap();
+        let output = apply(&root);
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{link}: {}", said(&output));
+        // As the machine itself would follow it: its own directory of that name is not there.
+        assert_eq!(output.status.code(), Some(4), "{link}: {}", said(&output));
+        // Where it is there it is the one; but no link takes the place of a directory that holds nothing but what is ours.
+        fs::create_dir_all(root.join(outside.strip_prefix("/").unwrap())).unwrap();
+        let output = apply(&root);
+        assert_eq!(output.status.success(), link.starts_with("etc/systemd"), "{link}: {}", said(&output));
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{link}: {}", said(&output));
+    }
+}
+
+/// Units of an image speak of the machine's paths, wherever the image was made.
+#[test]
+fn nothing_in_an_image_knows_where_it_was_made() {
     let directory = tempfile::tempdir().unwrap();
-    let (root, outside) = (directory.path().join("root"), directory.path().join("outside"));
+    let root = directory.path().join("some-image");
     fs::create_dir_all(root.join("etc")).unwrap();
-    fs::create_dir(&outside).unwrap();
-    symlink(&outside, root.join("etc/nats")).unwrap();
-    let _output = apply(&root);
-    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "nothing was written outside");
+    let output = apply(&root);
+    assert!(output.status.success(), "{}", said(&output));
+    let found = Command::new("grep").args(["-rl", "some-image"]).arg(&root).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    let unit = fs::read_to_string(root.join("etc/systemd/system/leafwright-boot.service")).unwrap();
+    assert!(unit.contains("--state /var/lib/leafwright\n"), "{unit}");
 }
 
 #[test]

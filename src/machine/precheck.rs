@@ -15,6 +15,7 @@ use crate::host::{credentials, hardware, packages, programs};
 use crate::plan::machine::{Act, Content, MachinePlan};
 use crate::resolve::hardware::unmet;
 use anyhow::{Context as _, Result, bail};
+use futures_util::future::join;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -36,8 +37,9 @@ pub async fn all(home: &Home, prepared: &Prepared, found: &Found) -> Result<()> 
     faults.extend(packages_impossible(prepared, plan).await?);
     faults.extend(scratch::taken(prepared, old.as_ref().map(|old| &old.content), content));
     let scratch = Scratch::write(home, prepared)?;
+    let old = old.as_ref().map(|old| &old.content);
     match plan.first.is_empty() {
-        true => faults.extend(of_programs(&scratch, prepared, content).await),
+        true => faults.extend(of_programs(&scratch, prepared, old, content).await),
         false => faults.extend(understood_by_server(&scratch, prepared, content).await),
     }
     judged(&faults, "nothing was done")
@@ -46,7 +48,8 @@ pub async fn all(home: &Home, prepared: &Prepared, found: &Found) -> Result<()> 
 /// What had to wait for packages.
 pub async fn with_packages(home: &Home, prepared: &Prepared, content: &Content) -> Result<()> {
     let scratch = Scratch::write(home, prepared)?;
-    judged(&of_programs(&scratch, prepared, content).await, "nothing was changed but packages")
+    // What they brought may be another nats-server, or another systemd.
+    judged(&of_programs(&scratch, prepared, None, content).await, "nothing was changed but packages")
 }
 
 /// Can this machine encrypt what its services are to get encrypted?
@@ -65,12 +68,20 @@ fn encryption(prepared: &Prepared) -> Result<Option<String>> {
     Ok(creds::works().err().map(fault))
 }
 
-/// What programs there are, and what they say.
-async fn of_programs(scratch: &Scratch, prepared: &Prepared, content: &Content) -> Vec<String> {
+/// What programs there are, and what they say, side by side. What runs as it is wanted is not asked about again.
+async fn of_programs(scratch: &Scratch, prepared: &Prepared, old: Option<&Content>, content: &Content) -> Vec<String> {
     let mut faults = programs_missing(content);
-    faults.extend(server(content));
-    faults.extend(understood_by_systemd(scratch, content).await);
-    faults.extend(understood_by_server(scratch, prepared, content).await);
+    // The unit names the digest of every file that the server reads.
+    let same =
+        |old: &Content| old.server == content.server && old.units.get(units::NATS) == content.units.get(units::NATS);
+    let of_server = async {
+        if old.is_some_and(same) {
+            return (None, None);
+        }
+        (server(content), understood_by_server(scratch, prepared, content).await)
+    };
+    let (of_systemd, (version, of_server)) = join(understood_by_systemd(scratch, old, content), of_server).await;
+    faults.extend([version, of_systemd, of_server].into_iter().flatten());
     faults
 }
 
@@ -185,10 +196,13 @@ fn server(content: &Content) -> Option<String> {
     }
 }
 
-/// Understood by the systemd of this machine, each unit beside the others.
-async fn understood_by_systemd(scratch: &Scratch, content: &Content) -> Option<String> {
-    let of = |kind| content.files.values().filter(move |file| file.kind == kind);
-    let files: Vec<PathBuf> = of(ArtefactKind::Unit).map(|file| scratch.path(&file.from)).collect();
+/// Understood by the systemd of this machine: every unit that it has not read yet, beside the others.
+async fn understood_by_systemd(scratch: &Scratch, old: Option<&Content>, content: &Content) -> Option<String> {
+    let read =
+        |path: &String, digest: &str| old.and_then(|old| old.files.get(path)).is_some_and(|file| file.digest == digest);
+    let files =
+        content.files.iter().filter(|(path, file)| file.kind == ArtefactKind::Unit && !read(path, &file.digest));
+    let files: Vec<PathBuf> = files.map(|(_, file)| scratch.path(&file.from)).collect();
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     match programs::verify_units(&files).await {
         Ok(()) => None,

@@ -6,6 +6,7 @@
 use super::{DEADLINE, Disk, HYPERVISOR, Output, STATE, host, until};
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Once;
@@ -100,6 +101,16 @@ impl Virtual {
         let output = self.exec(line);
         assert!(output.success(), "{line}: {output:#?}\n{}", self.said());
         output.stdout
+    }
+
+    /// The same, told line by line of its stdout; all of it.
+    pub fn told(&self, line: &str, mut tell: impl FnMut(&str)) -> String {
+        let mut ssh = self.ssh().args(["--", line]).stdout(Stdio::piped()).spawn().expect("ssh starts");
+        let lines = BufReader::new(ssh.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+        let said: Vec<String> = lines.inspect(|line| tell(line)).collect();
+        let said = said.join("\n");
+        assert!(ssh.wait().is_ok_and(|status| status.success()), "{line}: {said}\n{}", self.said());
+        said
     }
 
     /// Until its boot is done, with nothing failed.

@@ -5,7 +5,9 @@ use crate::operator::Operator;
 
 /// A machine with everything that the example's units run.
 pub fn equip(machine: &Machine) {
-    machine.install_tools();
+    if !machine.path("/usr/local/bin/leafwright").is_symlink() {
+        machine.install_tools();
+    }
     machine.must(["mkdir", "-p", "/usr/lib/leafwright"]);
     machine.must(["ln", "-sf", "/usr/local/bin/leafwright-demo", "/usr/lib/leafwright/leafwright-demo"]);
 }
@@ -117,6 +119,31 @@ fn a_server_that_would_not_start_is_refused(office: &Machine, operator: &Operato
     let died = "nats-server does not start with its configuration: [FTL] max_connections is nothing for this version";
     refused("leaf.max_connections = 321", died);
     office.must(["mv", "/usr/local/bin/nats-server.real", "/usr/local/bin/nats-server"]);
+}
+
+/// An image that was made elsewhere boots as its generation, and its first apply brings what no image has.
+pub fn an_image_boots_as_its_generation() {
+    let lab = Lab::new();
+    let office = lab.machine("office", "10.77.0.21");
+    let operator = Operator::new(&[&office]);
+    operator.sign();
+    let root = office.root().to_str().unwrap().to_owned();
+    operator.must(["apply", "office", "--root", &root, "--yes"]);
+    office.install_tools();
+    office.boot();
+    office.wait_booted(DEADLINE);
+    let shows = ["systemctl", "show", "-p", "ConditionResult,ActiveState,Result", "leafwright-boot.service"];
+    let boot = office.must(shows);
+    for line in ["ConditionResult=yes", "ActiveState=active", "Result=success"] {
+        assert!(boot.lines().any(|found| found == line), "{line}: {boot}");
+    }
+    equip(&office);
+    operator.enrol_anew(&office);
+    let said = operator.applied(&office);
+    assert!(said.contains("make leaf.creds, "), "{said}");
+    assert!(sound(&office).contains("office is generation "));
+    office.reboot();
+    sound(&office);
 }
 
 /// Gates that are declared: what runs and does not answer is not committed, and neither is what a program says no to.

@@ -40,13 +40,30 @@ pub fn apply_takes_so_long() {
     told("apply, nothing to do", &timed(&office, 20, "true", &apply));
     told("status, nothing differs", &timed(&office, 20, "true", "leafwright status"));
 
+    let file = format!("{DOMAIN}/machines/office.toml");
+    let other =
+        format!("sleep 1; cmp -s /root/one.toml {file} && cp /root/other.toml {file} || cp /root/one.toml {file}");
+    let unit = |word: &str| {
+        format!(
+            "[settings.units.\"bystander.service\"]\nService = {{ ExecStart = [\"/usr/bin/sleep infinity\"], Environment = [\"A={word}\"] }}\n\
+             Install = {{ WantedBy = [\"leafwright.target\"] }}"
+        )
+    };
+    let base = operator.text_of("office");
+    office.write("/root/other.toml", &format!("{base}\n{}\n", unit("b")));
+    operator.append("office", &unit("a"));
+    office.write("/root/one.toml", &operator.text_of("office"));
+    assert!(operator.apply(&office, within).success());
+    let restart = "systemctl restart bystander.service";
+    told(restart, &timed(&office, 9, "sleep 1", restart));
+    let reload = "systemctl daemon-reload";
+    told(reload, &timed(&office, 9, "sleep 1", reload));
+    told("apply, one unit changed and restarted", &timed(&office, 10, &other, &apply));
+
     office.write("/root/one.toml", &operator.text_of("office"));
     operator.settings("office", "leaf.max_pending = \"16MiB\"");
     office.write("/root/other.toml", &operator.text_of("office"));
     let restart = "systemctl restart nats-server.service";
     told(restart, &timed(&office, 5, "sleep 1", restart));
-    let file = format!("{DOMAIN}/machines/office.toml");
-    let other =
-        format!("sleep 1; cmp -s /root/one.toml {file} && cp /root/other.toml {file} || cp /root/one.toml {file}");
     told("apply, nats-server restarted, and its services after it", &timed(&office, 6, &other, &apply));
 }

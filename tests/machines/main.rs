@@ -38,6 +38,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside harness::processes_run_hang_and_die,
     Inside apply::a_leaf_becomes_what_is_declared,
     Inside apply::declared_gates_decide,
+    Inside apply::an_image_boots_as_its_generation,
     Inside changes::the_plan_says_which_units_start_again,
     Inside back::a_unit_that_does_not_stay_up_goes_back,
     Inside back::a_killed_apply_goes_back,

@@ -5,8 +5,8 @@
 use crate::plan::machine::SeenFile;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, fchmod, fchown, mkdirat, open, openat, openat2,
-    readlinkat, renameat, statat, symlinkat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, fchmod, fchown, fsync, mkdirat, open, openat,
+    openat2, readlinkat, renameat, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -142,7 +142,16 @@ impl Spot {
         }
     }
 
-    pub fn write_beside(&self, bytes: &[u8], mode: u32, owner: Option<Owner>) -> Result<()> {
+    /// Synced when this returns, the file and its name.
+    pub fn write_for_good(&self, bytes: &[u8], mode: u32, owner: Option<Owner>) -> Result<()> {
+        let say = || format!("cannot write {}", self.path);
+        self.clear()?;
+        self.write_beside(bytes, mode, owner)?.sync_all().with_context(say)?;
+        self.rename()?;
+        fsync(&self.directory).with_context(say)
+    }
+
+    pub fn write_beside(&self, bytes: &[u8], mode: u32, owner: Option<Owner>) -> Result<File> {
         let say = || format!("cannot write beside {}", self.path);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = openat(&self.directory, self.beside(), flags, Mode::from_raw_mode(0o600)).with_context(say)?;
@@ -152,7 +161,8 @@ impl Spot {
             fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).with_context(say)?;
         }
         // After the owner: changing that takes away the bits of setuid.
-        fchmod(&file, Mode::from_raw_mode(mode)).with_context(say)
+        fchmod(&file, Mode::from_raw_mode(mode)).with_context(say)?;
+        Ok(file)
     }
 
     pub fn link_beside(&self, to: &str) -> Result<()> {

@@ -3,9 +3,12 @@
 //!
 //! Refuses: depending on a closure. They are written by whoever applies, and are there when a generation is not.
 
+use super::below::{Below, Missing};
 use super::lock::Lock;
 use super::{Home, files, go_on};
-use crate::host::disk;
+use crate::compile::digest_of;
+use crate::plan::machine::SeenFile;
+use crate::plan::machine::content::UNITS;
 use anyhow::{Context as _, Result};
 use std::path::Path;
 
@@ -50,20 +53,21 @@ fn confirm(program: &str, state: &str) -> String {
 /// Writes both and enables them; says whether anything was new. What is there already is not written again.
 pub fn install(home: &Home, lock: &Lock, program: &Path) -> Result<Installed> {
     let program = program.to_str().context("the path of this program is no text")?;
-    let state = home.state().to_str().context("the path of the state directory is no text")?;
-    let directory = home.root().join("etc/systemd/system");
+    // As the machine will name it: an image is built below some directory that it never sees.
+    let state = home.state_there().to_str().context("the path of the state directory is no text")?;
+    let mut below = Below::open(home.root())?;
     let mut installed = Installed::AsItWas;
     for (unit, text) in [(BOOT, boot(program, state)), (CONFIRM, confirm(program, state))] {
-        let path = directory.join(unit);
-        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        let path = format!("{UNITS}{unit}");
+        let spot = below.spot(&path, Missing::Make)?.context("its directory was made")?;
+        if matches!(spot.look()?, Some(SeenFile::File { digest, .. }) if digest == digest_of(text.as_bytes())) {
             continue;
         }
-        std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        disk::write_for_good(&path, text.as_bytes(), 0o644)?;
+        spot.write_for_good(text.as_bytes(), 0o644, files::owner(0, 0))?;
         installed = Installed::Anew;
     }
     let link = |target: &str, unit: &str| files::Change::Link {
-        path: format!("/etc/systemd/system/{target}.wants/{unit}"),
+        path: format!("{UNITS}{target}.wants/{unit}"),
         to: format!("../{unit}"),
     };
     let links = [link("basic.target", BOOT), link("multi-user.target", CONFIRM)];

@@ -177,7 +177,7 @@ fn prepare(change: &Change, spot: &Spot, is: Option<&SeenFile>, originals: &mut 
 }
 
 /// Only root gives files away; an image that somebody else builds gets its owners when it is packed.
-fn owner(uid: u32, gid: u32) -> Option<Owner> {
+pub(super) fn owner(uid: u32, gid: u32) -> Option<Owner> {
     rustix::process::geteuid().is_root().then_some(Owner { uid, gid })
 }
 

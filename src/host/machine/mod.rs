@@ -42,14 +42,17 @@ pub fn go_on(_: &str) -> Result<()> {
 pub struct Home {
     root: PathBuf,
     state: PathBuf,
+    /// The state directory as the machine itself names it.
+    named: PathBuf,
 }
 
 impl Home {
     /// `state` as the machine itself names it, below `root` if that is given.
     pub fn new(state: &Path, root: Option<&Path>) -> Result<Self> {
-        let Some(root) = root else { return Ok(Self { root: PathBuf::from("/"), state: state.to_owned() }) };
+        let named = state.to_owned();
+        let Some(root) = root else { return Ok(Self { root: PathBuf::from("/"), state: named.clone(), named }) };
         let root = root.canonicalize().with_context(|| format!("cannot use {} as a root directory", root.display()))?;
-        let home = Self { state: root.join(state.strip_prefix("/").unwrap_or(state)), root };
+        let home = Self { state: root.join(state.strip_prefix("/").unwrap_or(state)), root, named };
         let there = home.state.ancestors().find_map(|path| path.canonicalize().ok());
         if there.is_none_or(|there| !there.starts_with(&home.root)) {
             bail!(
@@ -68,6 +71,11 @@ impl Home {
 
     pub fn state(&self) -> &Path {
         &self.state
+    }
+
+    /// The same directory, as the machine names it whose root this is.
+    pub fn state_there(&self) -> &Path {
+        &self.named
     }
 
     pub fn register(&self) -> PathBuf {

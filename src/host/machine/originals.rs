@@ -115,7 +115,7 @@ impl Originals {
             spot.path,
             copy.display()
         );
-        spot.write_beside(&bytes, mode, owner)
+        spot.write_beside(&bytes, mode, owner).map(drop)
     }
 
     /// Writes the index, if something changed. The copies must be on disk.
