@@ -12,7 +12,7 @@ fn apply(root: &Path) -> Output {
 
 fn apply_of(domain: &Path, root: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
-    command.args(["apply", "office", "--yes", "--domain"]).arg(domain).arg("--root").arg(root);
+    command.args(["apply", "office", "--yes", "--person", "ada", "--domain"]).arg(domain).arg("--root").arg(root);
     command.output().unwrap()
 }
 
@@ -35,6 +35,8 @@ fn an_image_has_the_files_of_its_machine_and_is_written_once() {
     assert!(wants("basic.target", "leafwright-boot.service").is_symlink());
     let register = fs::read_to_string(root.join("var/lib/leafwright/state.json")).unwrap();
     assert!(register.contains("\"current\": 1"), "{register}");
+    let record = fs::read_to_string(root.join("var/lib/leafwright/generations/1.json")).unwrap();
+    assert!(record.contains("\"person\": \"ada\""), "whoever applied it: {record}");
     assert!(!root.join("etc/leafwright/credentials/leaf.creds").exists(), "no secret is in an image");
 
     let config = root.join("etc/nats/nats-server.json");
@@ -70,6 +72,19 @@ fn a_link_in_an_image_does_not_lead_out_of_it() {
         let output = apply(&root);
         assert_eq!(output.status.success(), link.starts_with("etc/systemd"), "{link}: {}", said(&output));
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{link}: {}", said(&output));
+    }
+}
+
+/// What is for a machine that runs is refused, and not passed over.
+#[test]
+fn what_an_image_cannot_have_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    for words in [["--mode", "boot"], ["--out", "plan.json"], ["--keys", "keys"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
+        command.args(["apply", "office", "--yes", "--domain", env!("CARGO_MANIFEST_DIR"), "--root"]).arg(root.path());
+        let output = command.args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {}", said(&output));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "{words:?}");
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Args {
     #[command(flatten)]
     how: How,
     /// Write the files of the machine below this directory, for an image or a container; nothing is started
-    #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "out", "keys"])]
     root: Option<PathBuf>,
     /// As far as the pre-checks, and touch nothing
     #[arg(long)]
@@ -144,8 +144,11 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
         return Err(WrongUsage(format!("there is no person {person}; there are {}", known.join(", "))).into());
     }
     if let Some(below) = &args.root {
+        if args.how.mode != Mode::Persist {
+            return Err(WrongUsage("--mode is for a machine that runs: an image has one generation, which its first boot begins with".into()).into());
+        }
         let home = Home::new(&args.how.state, Some(below))?;
-        let outcome = machine::apply_root(&home, &prepared, Path::new(PROGRAM), &mut args.how.voice())?;
+        let outcome = machine::apply_root(&home, &prepared, (&args.how.who(), Path::new(PROGRAM)), &mut args.how.voice())?;
         return tell(outcome, began);
     }
     let asked = if args.dry_run { Asked::DryRun } else { Asked::All };

@@ -4,11 +4,11 @@ use super::{Exit, WrongUsage, enrol, talk};
 use crate::compile;
 use crate::diag::{Checked, Sources};
 use crate::host::keys::{KeyId, KeyStore, put_secret};
-use crate::host::{Elsewhere, Wish, enrolment, prepare_store};
+use crate::host::{Elsewhere, Wish, enrolment, lacks, prepare_store};
 use crate::identity::jwt::Signer as _;
 use crate::identity::{self, Before, PublicIdentity, UserId};
 use crate::{Judged, declare, judge, load};
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
@@ -67,6 +67,7 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     };
     let name = declared.domain.as_ref().map(|domain| domain.name.value.as_str()).unwrap_or_default();
     if let Verb::Init = args.verb {
+        outside(&store(args, name)?, root)?;
         let signed = declared.identity.as_ref().and_then(|written| identity::from_declared(written).value);
         return init(&store(args, name)?, signed.as_ref());
     }
@@ -97,9 +98,25 @@ pub(super) fn store_or(named: Option<&Path>, domain: &str) -> Result<PathBuf> {
     Ok(data.join("leafwright/keys").join(domain))
 }
 
+/// Private keys do not lie where the text lies that is committed and copied to machines.
+fn outside(store: &Path, root: &Path) -> Result<()> {
+    let store = std::path::absolute(store).with_context(|| format!("cannot find {}", store.display()))?;
+    // What is yet to be made lies where its nearest directory leads.
+    let there = store.ancestors().find_map(|path| path.canonicalize().ok()).unwrap_or_default();
+    let root = root.canonicalize().with_context(|| format!("cannot find {}", root.display()))?;
+    if there.starts_with(&root) {
+        let text = format!(
+            "the key store {} is in the domain's tree, which is kept and copied; name one outside with --store DIR",
+            store.display()
+        );
+        return Err(WrongUsage(text).into());
+    }
+    Ok(())
+}
+
 fn init(directory: &Path, signed: Option<&PublicIdentity>) -> Result<Exit> {
     if let Some(signed) = signed {
-        refuse_other_operator(directory, signed)?;
+        refuse_other_store(directory, signed)?;
     }
     let store = KeyStore::create(directory)?;
     match prepare_store(&store)?.as_slice() {
@@ -113,18 +130,18 @@ fn init(directory: &Path, signed: Option<&PublicIdentity>) -> Result<Exit> {
 }
 
 /// What another operator signed cannot be signed again with keys that are made now: `keys sign` would say no, much later.
-fn refuse_other_operator(directory: &Path, signed: &PublicIdentity) -> Result<()> {
-    let operator = match directory.exists() {
-        true => KeyStore::open(directory)?.nkey(&KeyId::Operator)?.map(|operator| operator.public()),
-        false => None,
+fn refuse_other_store(directory: &Path, signed: &PublicIdentity) -> Result<()> {
+    let store = directory.exists().then(|| KeyStore::open(directory)).transpose()?;
+    let Some((id, key)) = lacks(store.as_ref(), signed)? else { return Ok(()) };
+    let whose = match id {
+        KeyId::Operator => "by the operator",
+        KeyId::SystemAccount => "with the system account",
+        _ => "with the account",
     };
-    if operator.as_ref() == Some(&signed.operator.key) {
-        return Ok(());
-    }
     bail!(
-        "identity/ was signed by the operator {}, whose key is not in {}\n\
-         help: name the store that has it with --store DIR; or begin anew with `rm -r identity`, and no machine will know the old one",
-        signed.operator.key,
+        "identity/ was signed {whose} {key}, whose key is not in {}\n\
+         help: bring `{id}` back from a copy of the store, or name the store that has it with --store DIR; \
+         or begin anew with `rm -r identity`, and no machine will know the old one",
         directory.display()
     )
 }
@@ -137,6 +154,7 @@ fn with_declarations(args: &Args, sources: &Sources, root: &Path) -> Result<Exit
     if let Verb::Make { machine } = &args.verb {
         // The machine's own store: what the environment names is the operator's.
         let directory = args.store.clone().unwrap_or_else(|| enrolment::MACHINE_STORE.into());
+        outside(&directory, root)?;
         return enrol::make(&directory, &wanted, machine);
     }
     let store = KeyStore::open(&store(args, judged.domain.name.as_str())?)?;
@@ -205,8 +223,22 @@ fn creds(store: &KeyStore, identity: &PublicIdentity, user: &str, out: &Path) ->
         WrongUsage(format!("there is no user of the cluster `{user}`; `leafwright keys show` lists those with a JWT"))
     };
     let id = UserId::parse(user).ok_or_else(unknown)?;
-    let public = identity.users.get(&id).and_then(|user| user.jwt.as_deref());
-    put_secret(out, &store.creds(&id, public.ok_or_else(unknown)?)?, 0o400)?;
+    let signed = identity.users.get(&id).ok_or_else(unknown)?;
+    let jwt = signed.jwt.as_deref().ok_or_else(unknown)?;
+    let here = store.nkey(&KeyId::User(id.clone()))?.map(|here| here.public());
+    // A JWT and a seed that do not belong together are refused by every server, much later.
+    match (id.made_on().filter(|machine| identity.enrolled.contains(*machine)), here) {
+        (_, Some(here)) if here == signed.key => {}
+        (Some(machine), _) => bail!(
+            "the key of {id} was made on {machine} and is nowhere else\nhelp: on {machine}, `apply` writes its creds file, from the keys there"
+        ),
+        (None, _) => bail!(
+            "the key of {id} in {} is not {}, which was signed\nhelp: `leafwright keys sign` signs the keys that are there",
+            store.root().display(),
+            signed.key
+        ),
+    }
+    put_secret(out, &store.creds(&id, jwt)?, 0o400)?;
     talk::say(&format!("wrote {}", out.display()));
     Ok(Exit::Done)
 }

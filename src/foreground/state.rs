@@ -44,6 +44,8 @@ impl State {
         let state = Self { root, _lock: Some(lock) };
         if !state.check_header(domain)? {
             let header = Header { format: FileFormat::Foreground.version(), domain: domain.to_owned() };
+            // It has keys in it, and lies in a tree that somebody commits.
+            write(&state.root.join(".gitignore"), b"*\n", 0o600)?;
             write(&state.header(), serde_json::to_string_pretty(&header)?.as_bytes(), 0o600)?;
         }
         Ok(state)

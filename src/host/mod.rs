@@ -57,6 +57,6 @@ pub mod systemd;
 pub mod world;
 
 #[cfg(feature = "world")]
-pub use provision::{Elsewhere, Provisioned, Rest, Wish, prepare_store, provision};
+pub use provision::{Elsewhere, Provisioned, Rest, Wish, lacks, prepare_store, provision};
 #[cfg(feature = "world")]
 pub use world::World;

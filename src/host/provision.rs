@@ -212,20 +212,27 @@ pub fn prepare_store(store: &KeyStore) -> Result<Vec<String>> {
 
 /// Before anything is made in it: three keys speak for the whole domain, and new ones would cut all machines off.
 fn refuse_other_store(store: &KeyStore, before: &PublicIdentity) -> Result<()> {
+    let Some((id, key)) = lacks(Some(store), before)? else { return Ok(()) };
+    let found = store.nkey(&id)?.map_or("nothing".to_owned(), |found| found.public().to_string());
+    let store = store.root().display();
+    bail!(
+        "the key store {store} is not this domain's: `{id}` must be the private half of {key}, and it holds {found}\n\
+         help: bring `{id}` back from a copy of the store, or name the store that has it with --store DIR"
+    );
+}
+
+/// The first of the three keys that speak for the whole domain whose private half is not in the store.
+pub fn lacks<'a>(store: Option<&KeyStore>, signed: &'a PublicIdentity) -> Result<Option<(KeyId, &'a NKeyPublic)>> {
     let known = [
-        (KeyId::Operator, &before.operator.key),
-        (KeyId::SystemAccount, &before.system_account.key),
-        (KeyId::Account, &before.account.key),
+        (KeyId::Operator, &signed.operator.key),
+        (KeyId::SystemAccount, &signed.system_account.key),
+        (KeyId::Account, &signed.account.key),
     ];
     for (id, key) in known {
-        let found = store.nkey(&id)?.map(|found| found.public());
-        if found.as_ref() != Some(key) {
-            let found = found.map_or("nothing".to_owned(), |found| found.to_string());
-            let store = store.root().display();
-            bail!(
-                "the key store {store} is not this domain's: `{id}` must be the private half of {key}, and it holds {found}"
-            );
+        let found = store.map(|store| store.nkey(&id)).transpose()?.flatten();
+        if found.is_none_or(|found| found.public() != *key) {
+            return Ok(Some((id, key)));
         }
     }
-    Ok(())
+    Ok(None)
 }

@@ -160,7 +160,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
                 Mode::Boot => Some(link::failing(&mut door, &gates, found.old.as_ref()).await),
                 Mode::Persist | Mode::Test => None,
             };
-            stored(home, &lock, prepared, (order.mode, failing), &mut door.register)?
+            stored(home, &lock, prepared, (&order.person, order.mode, failing), &mut door.register)?
         }
     };
     carry_out(prepared, order, found, number, &mut door, talk).await
@@ -196,7 +196,7 @@ pub(super) fn stored(
     home: &Home,
     lock: &Lock,
     prepared: &Prepared,
-    (mode, failing): (Mode, Option<BTreeSet<String>>),
+    (person, mode, failing): (&str, Mode, Option<BTreeSet<String>>),
     register: &mut Register,
 ) -> Result<u64> {
     let manifest = compile::manifest(&prepared.closure, &prepared.sources);
@@ -204,7 +204,7 @@ pub(super) fn stored(
     let draft = Draft {
         closure: closure::directory_name(&prepared.closure),
         created: OffsetDateTime::now_utc().format(&Rfc3339).context("there is no time")?,
-        person: prepared.machine.person.to_string(),
+        person: person.to_owned(),
         mode,
         failing,
     };

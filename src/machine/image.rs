@@ -19,8 +19,13 @@ use std::path::Path;
 /// Whose boot an image had: none. The first real one differs.
 const NO_BOOT: &str = "image";
 
-/// `program` is where leafwright will be on the machine.
-pub fn apply_root(home: &Home, prepared: &Prepared, program: &Path, talk: &mut dyn Talk) -> Result<Outcome> {
+/// `person` wants it; `program` is where leafwright will be on the machine.
+pub fn apply_root(
+    home: &Home,
+    prepared: &Prepared,
+    (person, program): (&str, &Path),
+    talk: &mut dyn Talk,
+) -> Result<Outcome> {
     let machine = prepared.machine.name.as_str();
     let lock = home.lock(&format!("apply of {machine}"))?;
     let mut register = register::open(home, machine)?;
@@ -58,7 +63,7 @@ pub fn apply_root(home: &Home, prepared: &Prepared, program: &Path, talk: &mut d
     }
     let number = match register.active_generation().filter(|_| same) {
         Some(active) => active,
-        None => stored(home, &lock, prepared, (Mode::Persist, None), &mut register)?,
+        None => stored(home, &lock, prepared, (person, Mode::Persist, None), &mut register)?,
     };
     boot_units::install(home, &lock, program)?;
     let entry = home.entry(&generations::read(home, number)?.closure);

@@ -321,11 +321,50 @@ fn a_machine_may_take_over_from_the_operators_store_which_then_counts_no_more() 
     let (_, said) = place.ends(0, "operator", &["keys", "sign"]);
     assert!(said.contains("nothing to do") && place.identity() == enrolled, "{said}");
     assert_eq!(fs::read(place.path("operator/machines/office/leaf.nk")).unwrap(), stale, "keys are never overwritten");
+    // A creds file of that key and the JWT of the other would be refused by every server.
+    let out = place.path("e.creds");
+    let creds = ["keys", "creds", "machines/office/leaf", "--out", out.to_str().unwrap()];
+    let (_, said) = place.ends(4, "operator", &creds);
+    assert!(said.contains("the key of machines/office/leaf was made on office and is nowhere else"), "{said}");
+    assert!(!out.exists());
+    place.ends(0, "office", &creds);
     // A member, too: its certificate is of the key that is on it.
     let before = fs::read(place.path("domain/identity/certificates/oak.pem")).unwrap();
     place.enrol(0, &[&place.request("oak")]);
     assert_ne!(fs::read(place.path("domain/identity/certificates/oak.pem")).unwrap(), before);
     assert_eq!(credentials::missing(&place.references("oak"), &place.path("oak")).unwrap(), []);
+}
+
+/// What was signed needs the keys that it was signed with: a new one in the place of one that is lost would be found out much later.
+#[test]
+fn a_key_that_is_lost_is_not_made_anew() {
+    let place = Place::new();
+    place.ends(0, "operator", &["keys", "init"]);
+    place.ends(0, "operator", &["keys", "sign"]);
+    for key in ["operator.nk", "system-account.nk", "account.nk"] {
+        let (there, away) = (place.path("operator").join(key), place.path("away.nk"));
+        fs::rename(&there, &away).unwrap();
+        for verb in ["init", "sign"] {
+            let (_, said) = place.ends(4, "operator", &["keys", verb]);
+            assert!(said.contains(&format!("help: bring `{key}` back from a copy of the store")), "{said}");
+            assert!(!there.exists(), "{verb} made {key}");
+        }
+        fs::rename(&away, &there).unwrap();
+    }
+    place.ends(0, "operator", &["keys", "init"]);
+}
+
+/// Whoever commits the tree would commit the keys.
+#[test]
+fn a_store_in_the_tree_is_refused() {
+    let place = Place::new();
+    for store in ["domain/keys", "domain/machines", "domain/some/where"] {
+        for words in [&["keys", "init"][..], &["keys", "make", "office"]] {
+            let (_, said) = place.ends(2, store, words);
+            assert!(said.contains("is in the domain's tree, which is kept and copied"), "{said}");
+        }
+    }
+    assert!(!place.path("domain/keys").exists() && !place.path("domain/some").exists());
 }
 
 #[test]
