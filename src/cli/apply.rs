@@ -145,10 +145,15 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     }
     if let Some(below) = &args.root {
         if args.how.mode != Mode::Persist {
-            return Err(WrongUsage("--mode is for a machine that runs: an image has one generation, which its first boot begins with".into()).into());
+            return Err(WrongUsage(
+                "--mode is for a machine that runs: an image has one generation, which its first boot begins with"
+                    .into(),
+            )
+            .into());
         }
         let home = Home::new(&args.how.state, Some(below))?;
-        let outcome = machine::apply_root(&home, &prepared, (&args.how.who(), Path::new(PROGRAM)), &mut args.how.voice())?;
+        let outcome =
+            machine::apply_root(&home, &prepared, (&args.how.who(), Path::new(PROGRAM)), &mut args.how.voice())?;
         return tell(outcome, began);
     }
     let asked = if args.dry_run { Asked::DryRun } else { Asked::All };

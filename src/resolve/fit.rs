@@ -359,6 +359,11 @@ fn host(text: &str) -> Result<Val, Fault> {
     if text.parse::<std::net::IpAddr>().is_ok() {
         return Ok(Val::text(text));
     }
+    // Whoever connects reads a last label of digits as the end of an address (RFC 1123, 2.1).
+    if text.rsplit('.').next().is_some_and(|last| !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Err(Fault::new(format!("`{text}` is no IP address"))
+            .help("an IPv4 address has four numbers of 0 to 255, like 192.0.2.7"));
+    }
     name::HostName::parse(text).map(|_| Val::text(text))
 }
 

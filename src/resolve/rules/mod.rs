@@ -16,6 +16,7 @@ mod immutable_streams;
 mod loopback;
 mod machine_names;
 mod max_payload;
+mod member_addresses;
 mod members_only_serve;
 mod missing_cluster;
 mod overlapping_streams;
@@ -101,6 +102,7 @@ pub const RULES: &[Rule] = &[
     single_point_of_failure::RULE,
     parts::RULE,
     members_only_serve::RULE,
+    member_addresses::RULE,
     missing_cluster::RULE,
     ports::RULE,
     shards::RULE,

@@ -208,6 +208,7 @@ const CASES: &[Case] = &[
             m.options.users.insert("Ada L".into(), User { person: name(PersonName::parse, "ada") });
         });
     }),
+    ("member-addresses", |d| on(d, "ash", |m| m.options.network.host = "Oak.meadow.example".into())),
     ("machine-names", |d| d.account = name(AccountName::parse, "SYS")),
     ("machine-names", |d| d.machines.insert(1, Arc::new(machine("domain", "home", Part::Leaf)))),
     ("roles", |d| {
