@@ -3,6 +3,7 @@
 //! Refuses: a profile with the name that stands for the machine's own report.
 
 use super::module::Body;
+use super::nearest;
 use super::report::{Firmware, Transport};
 use super::table::{File, Reader, count, table, text, word};
 use super::value::{Table, Value};
@@ -68,7 +69,7 @@ impl Hardware {
         let (source, top) = (file.source, file.top());
         let mut reader = Reader::new(file, table, top);
         let doc = reader.optional("doc", text);
-        let arch = reader.required("arch", "arch = \"x86_64\"", text);
+        let arch = reader.required("arch", "arch = \"x86_64\"", word(arch));
         let cores = reader.required("cores", "cores = 4", count);
         let memory = reader.required("memory", "memory = \"4GiB\"", word(ByteSize::parse));
         let disk = reader.required("disk", "disk = \"32GB\"", word(ByteSize::parse));
@@ -115,6 +116,41 @@ impl Requires {
             _ => None,
         }
     }
+}
+
+/// What `uname -m` prints on the machines that Linux and nats-server run on (`UTS_MACHINE` of the kernel).
+const ARCHITECTURES: [&str; 13] = [
+    "x86_64",
+    "aarch64",
+    "armv6l",
+    "armv7l",
+    "armv8l",
+    "arm",
+    "i386",
+    "i686",
+    "riscv64",
+    "ppc64le",
+    "ppc64",
+    "s390x",
+    "loongarch64",
+];
+
+fn arch(text: &str) -> Result<Box<str>, Fault> {
+    if ARCHITECTURES.contains(&text) {
+        return Ok(text.into());
+    }
+    // Other tools' names for the same.
+    let usual = match text {
+        "amd64" | "x64" => Some("x86_64"),
+        "arm64" => Some("aarch64"),
+        "armhf" => Some("armv7l"),
+        _ => nearest(text, ARCHITECTURES.into_iter()),
+    };
+    let fault = Fault::new(format!("`{text}` is no architecture, as `uname -m` prints it"));
+    Err(match usual {
+        Some(usual) => fault.help(format!("write `{usual}`")),
+        None => fault.help(format!("there are {}", ARCHITECTURES.join(", "))),
+    })
 }
 
 /// TPMs come in two versions.

@@ -10,6 +10,7 @@ mod bucket_names;
 mod cluster_size;
 mod command_age;
 mod copies;
+mod environment;
 mod event_capture;
 mod event_sets;
 mod immutable_streams;
@@ -41,6 +42,7 @@ mod stream_fields;
 mod stream_subjects;
 mod subject_owners;
 mod sync_interval;
+mod unit_names;
 mod user_names;
 mod work_queue_sources;
 
@@ -107,6 +109,8 @@ pub const RULES: &[Rule] = &[
     ports::RULE,
     shards::RULE,
     services::RULE,
+    environment::RULE,
+    unit_names::RULE,
     event_capture::RULE,
     user_names::RULE,
     machine_names::RULE,

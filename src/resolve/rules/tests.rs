@@ -45,6 +45,16 @@ fn size(bytes: u64) -> ByteSize {
     ByteSize::bytes(bytes)
 }
 
+fn in_environment(domain: &mut Domain, variable: &str, value: &str) {
+    let environment = [(variable.to_owned(), value.to_owned())].into();
+    add_service(domain, "web", "web", Service { environment, ..service("web") });
+}
+
+fn add_unit(domain: &mut Domain, unit: &str, section: &str) {
+    let sections = Unit::from([(section.to_owned(), Default::default())]);
+    on(domain, "web", |m| drop(m.options.units.insert(unit.to_owned(), sections.clone())));
+}
+
 /// The rule, and what breaks it and nothing else.
 const CASES: &[Case] = &[
     ("server-names", |d| on(d, "web", |m| m.options.leaf.server_name = "office".into())),
@@ -208,6 +218,11 @@ const CASES: &[Case] = &[
             m.options.users.insert("Ada L".into(), User { person: name(PersonName::parse, "ada") });
         });
     }),
+    ("environment", |d| in_environment(d, "NATS_URL", "nats://other.example")),
+    ("environment", |d| in_environment(d, "a b", "x")),
+    ("environment", |d| in_environment(d, "A", "x\ny")),
+    ("unit-names", |d| add_unit(d, "a.servise", "Unit")),
+    ("unit-names", |d| add_unit(d, "a.service", "Servise")),
     ("member-addresses", |d| on(d, "ash", |m| m.options.network.host = "Oak.meadow.example".into())),
     ("machine-names", |d| d.account = name(AccountName::parse, "SYS")),
     ("machine-names", |d| d.machines.insert(1, Arc::new(machine("domain", "home", Part::Leaf)))),

@@ -1,0 +1,87 @@
+//! A unit that is declared has a name that systemd takes, sections that a unit of its kind has, and directives that are words.
+//!
+//! systemd.unit(5), systemd.service(5) and the pages of the other kinds. `X-` sections and directives are for others, and pass.
+//! What systemd makes of a directive is asked where the machine's own systemd is (`apply`, pre-checks).
+
+use super::holder::span;
+use super::{Check, Rule};
+use crate::declare::nearest;
+use crate::diag::{Code, Diagnostic, Report};
+use crate::resolve::Unit;
+use crate::resolve::model::{Domain, Machine};
+use crate::resolve::val::path_key;
+
+const CODE: Code = Code(703);
+
+pub const RULE: Rule = Rule {
+    code: CODE,
+    name: "unit-names",
+    title: "not the name of a unit, a section or a directive",
+    check: Check::Machine(check),
+};
+
+/// The end of a unit's name, and the section that is its kind's own; a target has none.
+const KINDS: [(&str, Option<&str>); 9] = [
+    ("service", Some("Service")),
+    ("socket", Some("Socket")),
+    ("timer", Some("Timer")),
+    ("target", None),
+    ("path", Some("Path")),
+    ("mount", Some("Mount")),
+    ("automount", Some("Automount")),
+    ("slice", Some("Slice")),
+    ("swap", Some("Swap")),
+];
+
+fn check(machine: &Machine, _: &Domain, report: &mut Report) {
+    for (name, unit) in &machine.options.units {
+        let path = format!("units.{}", path_key(name));
+        match own_section(name) {
+            Ok(own) => sections(machine, &path, own, unit, report),
+            Err(way_out) => {
+                let says = format!("`{}` is not the name of a unit", name.escape_debug());
+                report.push(Diagnostic::error(CODE, span(machine, &path), says).help(way_out));
+            }
+        }
+    }
+    for (name, service) in &machine.options.services {
+        sections(machine, &format!("services.{name}.unit"), Some("Service"), &service.unit, report);
+    }
+}
+
+/// The section of the unit's own kind, or what to write instead of its name.
+fn own_section(name: &str) -> Result<Option<&'static str>, String> {
+    let word = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    let ends = || KINDS.iter().map(|(kind, _)| *kind);
+    let Some((stem, kind)) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else {
+        return Err(format!("a unit ends with its kind: `{name}.service`"));
+    };
+    if !name.chars().all(word) {
+        return Err("letters, digits and `:-_.\\@`".to_owned());
+    }
+    KINDS.iter().find(|(known, _)| *known == kind).map(|(_, own)| *own).ok_or_else(|| match nearest(kind, ends()) {
+        Some(near) => format!("write `{stem}.{near}`"),
+        None => format!("a unit ends with its kind: {}", ends().collect::<Vec<_>>().join(", ")),
+    })
+}
+
+fn sections(machine: &Machine, path: &str, own: Option<&'static str>, unit: &Unit, report: &mut Report) {
+    let known = || ["Unit", "Install"].into_iter().chain(own);
+    for section in unit.keys().filter(|section| !section.starts_with("X-") && !known().any(|known| known == **section))
+    {
+        let says = format!("a unit of this kind has no section `{}`", section.escape_debug());
+        let finding = Diagnostic::error(CODE, span(machine, &format!("{path}.{}", path_key(section))), says);
+        report.push(match nearest(section, known()) {
+            Some(near) => finding.help(format!("write `{near}`")),
+            None => finding.help(format!("it has {}", known().collect::<Vec<_>>().join(", "))),
+        });
+    }
+    let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    let directives = unit.iter().flat_map(|(section, directives)| directives.keys().map(move |name| (section, name)));
+    for (section, directive) in directives.filter(|(_, directive)| !word(directive)) {
+        let place = span(machine, &format!("{path}.{}.{}", path_key(section), path_key(directive)));
+        let says = format!("`{}` is not the name of a directive", directive.escape_debug());
+        report
+            .push(Diagnostic::error(CODE, place, says).help("letters, digits and `-`: `ExecStart = [\"/usr/bin/…\"]`"));
+    }
+}
