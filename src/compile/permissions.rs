@@ -103,8 +103,8 @@ pub fn people_who_may(domain: &Domain, deed: Deed, pattern: &SubjectPattern) -> 
 pub(super) fn of_roles(domain: &Domain, person: &PersonName) -> (BTreeSet<SubjectPattern>, BTreeSet<SubjectPattern>) {
     let roles = domain.people.get(person).map_or(&[][..], |person| &person.roles);
     let roles: Vec<_> = roles.iter().filter_map(|role| domain.roles.get(role)).collect();
-    let publish = roles.iter().flat_map(|role| role.publish.iter().cloned()).collect();
-    let subscribe = roles.iter().flat_map(|role| role.subscribe.iter().cloned()).collect();
+    let publish = roles.iter().flat_map(|role| role.publish.iter().map(|pattern| pattern.value.clone())).collect();
+    let subscribe = roles.iter().flat_map(|role| role.subscribe.iter().map(|pattern| pattern.value.clone())).collect();
     (publish, subscribe)
 }
 

@@ -35,9 +35,7 @@ pub use places::Places;
 
 use crate::declare::{self, Body, Declared, Module};
 use crate::diag::{Checked, Diagnostic, Report, Span};
-use crate::name::{
-    AccountName, ByteSize, EventSetName, MachineName, ModuleName, ServiceName, SubjectPattern, ZoneName,
-};
+use crate::name::{AccountName, ByteSize, EventSetName, MachineName, ModuleName, ServiceName, ZoneName};
 use expr::Expressions;
 use grammar::Grammar;
 use layers::Ground;
@@ -213,11 +211,9 @@ fn person(person: &declare::Person) -> (crate::name::PersonName, Person) {
 }
 
 fn role(role: &declare::Role) -> (crate::name::RoleName, Role) {
-    let patterns =
-        |patterns: &[crate::diag::Spanned<SubjectPattern>]| patterns.iter().map(|p| p.value.clone()).collect();
     let name = role.name.value.clone();
     let origin = role.publish.first().map_or(role.name.span, |pattern| pattern.span);
-    (name.clone(), Role { name, publish: patterns(&role.publish), subscribe: patterns(&role.subscribe), origin })
+    (name.clone(), Role { name, publish: role.publish.clone(), subscribe: role.subscribe.clone(), origin })
 }
 
 /// The value, and its report with the others.

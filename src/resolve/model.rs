@@ -6,7 +6,7 @@
 use super::hardware::Requires;
 use super::places::Places;
 use crate::declare::MessageKind;
-use crate::diag::Span;
+use crate::diag::{Span, Spanned};
 use crate::name::{
     AccountName, BucketName, ByteSize, DomainName, Duration, EventSetName, HostName, MachineName, MessageName,
     ModuleName, NKeyPublic, PersonName, RoleName, ServiceName, StreamName, Subject, SubjectPattern, ZoneName,
@@ -132,8 +132,8 @@ pub struct Person {
 #[derive(Clone, Debug)]
 pub struct Role {
     pub name: RoleName,
-    pub publish: Vec<SubjectPattern>,
-    pub subscribe: Vec<SubjectPattern>,
+    pub publish: Vec<Spanned<SubjectPattern>>,
+    pub subscribe: Vec<Spanned<SubjectPattern>>,
     /// Its first subject, or its name.
     pub origin: Span,
 }

@@ -108,11 +108,28 @@ pub fn find<'m, N: Ord + std::borrow::Borrow<str>, T>(
         let names: Vec<&str> = known.keys().map(std::borrow::Borrow::borrow).collect();
         report.push(match nearest(name.value.borrow(), names.iter().copied()) {
             Some(near) => error.help(format!("write `{near}`")),
-            None if names.is_empty() || names.len() > 20 => error,
-            None => error.help(format!("there are {}", names.join(", "))),
+            None => {
+                let make = makes(what, name.value.borrow());
+                error.help(match names.as_slice() {
+                    [] => make,
+                    [only] => format!("there is {only}; or {make}"),
+                    few if few.len() <= 20 => format!("there are {}; or {make}", few.join(", ")),
+                    _ => make,
+                })
+            }
         });
     }
     found
+}
+
+/// How there comes to be one of this name.
+fn makes(what: &str, name: &str) -> String {
+    match what {
+        "zone" => format!("declare it in domain.toml: `[zones.{name}]`"),
+        "role" => format!("declare it in domain.toml: `[roles.{name}]`"),
+        "hardware profile" => format!("write `{}`: arch, cores, memory and disk", file(what, name)),
+        _ => format!("write `{}`", file(what, name)),
+    }
 }
 
 /// The file that would define the name; what could not be read is not unknown.

@@ -1,7 +1,7 @@
 //! A small domain by hand: a cluster of three, a thermometer, the two sides of the to-do example, a person's machine.
 
 use leafwright::declare::MessageKind;
-use leafwright::diag::{Sources, Span};
+use leafwright::diag::{Sources, Span, Spanned};
 use leafwright::identity::{PublicIdentity, PublicUser, Signed};
 use leafwright::name::*;
 use leafwright::resolve::*;
@@ -301,8 +301,8 @@ pub fn meadow() -> Fixture {
     let ada = Person { name: name!("ada"), nkey: None, roles: vec![name!("reader")], ssh: vec![], origin };
     let reader = Role {
         name: name!("reader"),
-        publish: vec![name!("qry.meadow.>")],
-        subscribe: vec![name!("evt.meadow.>")],
+        publish: vec![Spanned::new(name!("qry.meadow.>"), origin)],
+        subscribe: vec![Spanned::new(name!("evt.meadow.>"), origin)],
         origin,
     };
     let services = [

@@ -29,6 +29,7 @@ mod repeated_events;
 mod replicas;
 mod reported_hardware;
 mod reserved_names;
+mod role_reach;
 mod roles;
 mod secrets;
 mod server_names;
@@ -115,6 +116,7 @@ pub const RULES: &[Rule] = &[
     user_names::RULE,
     machine_names::RULE,
     roles::RULE,
+    role_reach::RULE,
 ];
 
 /// Judges the domain by every rule; the order of the report does not depend on the number of threads.

@@ -31,13 +31,13 @@ const RESERVED: [(&str, [&str; 2]); 8] = [
 fn check(domain: &Domain, report: &mut Report) {
     for role in domain.roles.values() {
         for pattern in &role.publish {
-            if let Some(what) = too_much(pattern) {
-                let says = format!("the role `{}` may {what}: it publishes `{pattern}`", role.name);
+            if let Some(what) = too_much(&pattern.value) {
+                let says = format!("the role `{}` may {what}: it publishes `{}`", role.name, pattern.value);
                 let help = format!(
                     "publish the domain's own subjects: `{}`, `{}`",
                     domain.spaces.commands, domain.spaces.queries
                 );
-                report.push(Diagnostic::error(CODE, role.origin, says).help(help));
+                report.push(Diagnostic::error(CODE, pattern.span, says).help(help));
             }
         }
     }

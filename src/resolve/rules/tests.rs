@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use super::*;
-use crate::diag::Severity;
+use crate::diag::{Severity, Spanned};
 use crate::name::*;
 use crate::resolve::model::*;
 use std::sync::Arc;
@@ -43,6 +43,13 @@ fn sourcing(stream: &str, domain: Option<&str>) -> Stream {
 
 fn size(bytes: u64) -> ByteSize {
     ByteSize::bytes(bytes)
+}
+
+fn add_role(domain: &mut Domain, publish: &str, subscribe: &str) {
+    let [publish, subscribe] =
+        [publish, subscribe].map(|pattern| vec![Spanned::new(name(SubjectPattern::parse, pattern), at(5))]);
+    let role = Role { name: name(RoleName::parse, "guest"), publish, subscribe, origin: at(5) };
+    domain.roles.insert(role.name.clone(), role.into());
 }
 
 fn in_environment(domain: &mut Domain, variable: &str, value: &str) {
@@ -218,6 +225,9 @@ const CASES: &[Case] = &[
             m.options.users.insert("Ada L".into(), User { person: name(PersonName::parse, "ada") });
         });
     }),
+    ("role-reach", |d| add_role(d, "cmd.maedow.>", "evt.meadow.>")),
+    ("role-reach", |d| add_role(d, "cmd.meadow.>", "_INBOX.>")),
+    ("role-reach", |d| add_role(d, "cmd.meadow.>", "$JS.hub.>")),
     ("environment", |d| in_environment(d, "NATS_URL", "nats://other.example")),
     ("environment", |d| in_environment(d, "a b", "x")),
     ("environment", |d| in_environment(d, "A", "x\ny")),
@@ -229,7 +239,7 @@ const CASES: &[Case] = &[
     ("roles", |d| {
         let role = Role {
             name: name(RoleName::parse, "boss"),
-            publish: vec![name(SubjectPattern::parse, ">")],
+            publish: vec![Spanned::new(name(SubjectPattern::parse, ">"), at(5))],
             subscribe: vec![],
             origin: at(5),
         };
