@@ -187,3 +187,14 @@ fn the_readers_find_what_is_wrong() {
         [("a.toml".into(), "x = 1\n".into())]
     );
 }
+
+/// The page of options is made of the table that the resolver reads: `UPDATE=1` writes it.
+#[test]
+fn the_page_of_options_is_the_table() {
+    let made = leafwright::resolve::reference();
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(root().join("docs/options.md"), &made).unwrap();
+    }
+    assert!(read("docs/options.md") == made, "docs/options.md is not what the table says: UPDATE=1 rewrites it");
+    assert!(made.lines().filter(|line| line.starts_with("| `")).count() > 100);
+}

@@ -163,6 +163,28 @@ fn a_cluster_of_one_member_comes_up_and_every_hint_works() {
     a_server_that_cannot_start_says_why(&meadow);
 }
 
+/// The files of docs/own-domain.md, in an empty directory: sound, and up.
+#[test]
+fn the_page_of_an_own_domain_is_one() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/own-domain.md")).unwrap();
+    let meadow = Meadow(tempfile::tempdir().unwrap());
+    let (mut parts, mut files) = (page.split("```"), 0);
+    while let (Some(before), Some(block)) = (parts.next(), parts.next()) {
+        let heading = before.trim_end().lines().last().unwrap();
+        if let (Some(path), Some(text)) = (heading.split('`').nth(1), block.strip_prefix("toml\n")) {
+            meadow.write(path, text);
+            files += 1;
+        }
+    }
+    assert_eq!(files, 4);
+    meadow.run(&["check"]).expect(0, &["the domain is sound"]);
+    meadow
+        .run(&["up", "--once"])
+        .expect(0, &["pond was brought up and verified, then stopped: 1 machine", " 0 failed"]);
+    let ignored = fs::read_to_string(meadow.path(".leafwright/.gitignore")).unwrap();
+    assert_eq!(ignored, "*\n", "keys are not committed");
+}
+
 #[test]
 fn one_mistake_does_not_hide_the_others() {
     let meadow = Meadow::new();

@@ -4,7 +4,7 @@
 
 use crate::diag::Sources;
 use crate::resolve::val::Val;
-use crate::resolve::{Class, Definition, Explanation, Layer, Verdict, Whose};
+use crate::resolve::{Class, Definition, Explanation, Layer, Verdict, Whose, fields};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -29,6 +29,10 @@ pub fn text(explanation: &Explanation, sources: &Sources) -> String {
         line("doc", &explanation.doc);
     }
     line("type", &explanation.kind);
+    let fields = fields(&explanation.option);
+    if !fields.is_empty() {
+        line("fields", &format!("{}: docs/options.md", fields.join(", ")));
+    }
     if let Some(example) = &explanation.example {
         line("example", &example.to_string());
     }

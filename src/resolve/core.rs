@@ -5,6 +5,7 @@
 use super::schema::{BUILT_IN, Schema};
 use crate::declare::{Declared, Entry, OptionDecl, Table, Value};
 use crate::diag::{Report, Spanned};
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 /// Path, type, doc, default (TOML, empty for none), example (TOML, empty for none). `*` stands for the key of a map or list.
@@ -162,6 +163,46 @@ fn schema(rows: &[Row]) -> Schema {
     schema.add(&options, &Declared::default(), &mut report);
     debug_assert!(report.is_empty(), "{report:?}");
     schema
+}
+
+/// What docs/options.md says: every built-in option with its type, default and an example.
+#[must_use]
+pub fn reference() -> String {
+    let head = "# Options\n\n\
+        Every option that is built in: what `[settings]` of a machine, a module, a hardware profile, a person or the domain may say. `*` stands for a\n\
+        name of your choice: `services.*.exec` is `[settings.services.todos] exec = […]`. Modules declare more; `leafwright explain MACHINE` lists all that\n\
+        a machine has, and `leafwright explain MACHINE OPTION` says what one is there, and who said so. An option without a default has no value until\n\
+        somebody gives one. This page is made of `src/resolve/core.rs`.\n";
+    let mut out = head.to_owned();
+    for (title, rows) in [
+        ("Of a machine", MACHINE),
+        ("Of the cluster, below `[clusters.<name>.settings]`", CLUSTER),
+        ("Of a stream or a bucket, on a machine or the cluster", OBJECTS),
+    ] {
+        let _ = write!(out, "\n## {title}\n\n| option | type | default | what it is |\n| --- | --- | --- | --- |\n");
+        for (path, kind, doc, default, example) in rows {
+            let code =
+                |text: &str| if text.is_empty() { String::new() } else { format!("`{}`", text.replace('|', "\\|")) };
+            let example =
+                if example.is_empty() || *kind == "bool" { String::new() } else { format!(" Like {}.", code(example)) };
+            let _ = writeln!(
+                out,
+                "| `{path}` | {} | {} | {}{example} |",
+                code(kind),
+                code(default),
+                doc.replace('|', "\\|")
+            );
+        }
+    }
+    out
+}
+
+/// Names of the fields that each entry of a built-in map has, such as `services`; none for what is no such map.
+#[must_use]
+pub fn fields(map: &str) -> Vec<&'static str> {
+    let all = [MACHINE, CLUSTER, OBJECTS].into_iter().flatten();
+    let field = |row: &Row| row.0.strip_prefix(map)?.strip_prefix(".*.").filter(|rest| !rest.contains('.'));
+    all.filter_map(field).collect()
 }
 
 /// Is `path` somewhere below the option or field `parent`?

@@ -28,6 +28,7 @@ mod references;
 mod schema;
 mod shared;
 
+pub use core::{fields, reference};
 pub use explain::{Definition, Explanation, Verdict, Whose, explain};
 pub use layers::{Class, Layer};
 pub use model::*;

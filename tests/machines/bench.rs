@@ -46,7 +46,7 @@ pub fn apply_takes_so_long() {
     let unit = |word: &str| {
         format!(
             "[settings.units.\"bystander.service\"]\nService = {{ ExecStart = [\"/usr/bin/sleep infinity\"], Environment = [\"A={word}\"] }}\n\
-             Install = {{ WantedBy = [\"leafwright.target\"] }}"
+             Unit = {{ StartLimitIntervalSec = [\"0\"] }}\nInstall = {{ WantedBy = [\"leafwright.target\"] }}"
         )
     };
     let base = operator.text_of("office");
