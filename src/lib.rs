@@ -27,7 +27,7 @@ pub mod cli;
 
 use compile::{Closure, Compiled, DesiredServer, Linked};
 use declare::Declared;
-use diag::{Checked, Sources};
+use diag::{Checked, Report, Sources};
 use identity::{PublicIdentity, Whose};
 use resolve::{Domain, Machine};
 
@@ -75,6 +75,10 @@ pub fn build_machine(judged: &Judged, machine: &Machine) -> Checked<(Closure, De
 
 fn signed(judged: &Judged, whose: Whose<'_>) -> Checked<PublicIdentity> {
     let Judged { declared, domain } = judged;
+    // One that is there and cannot be read has its own findings. That there is none, and new keys, would be wrong advice.
+    if declared.identity_is_broken() {
+        return Checked::new(None, Report::default());
+    }
     identity::current(&compile::wanted(domain), declared.identity.as_ref(), domain.origin, whose)
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Exit, WrongUsage, enrol, talk};
 use crate::compile;
+use crate::declare::Declared;
 use crate::diag::{Checked, Sources};
 use crate::host::keys::{KeyId, KeyStore, put_secret};
 use crate::host::{Elsewhere, Wish, enrolment, lacks, prepare_store};
@@ -62,7 +63,8 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     }
     // The other verbs ask only what the domain is called and what was signed: its machines may be half written.
     let Checked { value, report } = declare::all(&sources);
-    let Some(declared) = value.filter(|declared| declared.domain.is_some()) else {
+    let readable = |declared: &Declared| declared.domain.is_some() && !declared.identity_is_broken();
+    let Some(declared) = value.filter(readable) else {
         return Ok(talk::judge(&report.sorted(), &sources));
     };
     let name = declared.domain.as_ref().map(|domain| domain.name.value.as_str()).unwrap_or_default();

@@ -218,7 +218,7 @@ fn one(sources: &Sources, id: SourceId) -> (Option<Thing>, Report) {
     let path = sources.path(id);
     if let Some(why) = sources.refusal(id) {
         let diagnostic = Diagnostic::error(UNEXPECTED, Span::new(id, 0..0), format!("`{path}` {why}"));
-        report.push(diagnostic.help("put a file there that holds what is declared, or remove it"));
+        report.push(diagnostic.help("put there what is declared, or remove it"));
         return (None, report);
     }
     let thing = match classify(path) {

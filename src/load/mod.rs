@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 /// No declaration that a person wrote is larger.
@@ -38,6 +38,7 @@ pub fn domain(root: &Path) -> Result<Sources> {
             Ok(at) if at.is_file() == (name == "domain.toml") || at.is_symlink() => {
                 walk.entry(&place, name.to_owned(), at.file_type())?;
             }
+            Ok(at) if at.is_file() => walk.refuse(name.to_owned(), "is a file, and has to be a directory"),
             // A fifo of that name is no folder, and without any there is none.
             _ => {}
         }
@@ -126,12 +127,25 @@ impl Walk<'_> {
     /// `kind` is the entry's own: only links are asked where they lead.
     fn entry(&mut self, place: &Path, path: String, mut kind: fs::FileType) -> Result<()> {
         if kind.is_symlink() {
-            kind = fs::metadata(place).with_context(|| format!("{path} links to nothing"))?.file_type();
+            kind = match fs::metadata(place) {
+                Ok(at) => at.file_type(),
+                Err(fault) if fault.kind() == ErrorKind::NotFound => {
+                    if expected(&path) != Expected::Ignored {
+                        self.refuse(path, "is a link that leads nowhere");
+                    }
+                    return Ok(());
+                }
+                Err(fault) => return Err(fault).with_context(|| format!("cannot read {path}")),
+            };
             let real = fs::canonicalize(place).with_context(|| format!("cannot read {path}"))?;
             if !real.starts_with(self.root) && expected(&path) != Expected::Ignored {
                 self.refuse(path, OUTSIDE);
                 return Ok(());
             }
+        }
+        if kind.is_dir() && expected(&path) == Expected::Read {
+            self.refuse(path, "is a directory, and has to be a file");
+            return Ok(());
         }
         if kind.is_dir() {
             return self.folder(place, &path);

@@ -73,6 +73,9 @@ fn what_is_no_file_of_the_tree_is_not_read() {
     link("/dev/zero".into(), root.join("machines/zero.toml")).unwrap();
     link(root.join("machines/real.toml"), root.join("machines/inside.toml")).unwrap();
     link(at.path().join("elsewhere"), root.join("machines/elsewhere")).unwrap();
+    link("/nowhere".into(), root.join("machines/gone.toml")).unwrap();
+    fs::create_dir(root.join("machines/directory.toml")).unwrap();
+    write(&root, "events", b"");
     let _socket = std::os::unix::net::UnixListener::bind(root.join("machines/f.toml")).unwrap();
     write(&root, "machines/large.toml", &vec![b'#'; (LARGEST + 1) as usize]);
     let sources = domain(&root).unwrap();
@@ -82,8 +85,11 @@ fn what_is_no_file_of_the_tree_is_not_read() {
         .collect();
     let wanted = [
         ("domain.toml", ""),
+        ("events", "is a file, and has to be a directory"),
+        ("machines/directory.toml", "is a directory, and has to be a file"),
         ("machines/elsewhere", OUTSIDE),
         ("machines/f.toml", "is no regular file"),
+        ("machines/gone.toml", "is a link that leads nowhere"),
         ("machines/inside.toml", "text"),
         ("machines/large.toml", "is larger than 16 MiB"),
         ("machines/real.toml", "text"),
@@ -92,5 +98,5 @@ fn what_is_no_file_of_the_tree_is_not_read() {
     ];
     assert_eq!(seen, wanted);
     let report = crate::declare::all(&sources).report;
-    assert_eq!(report.diagnostics.iter().filter(|found| found.code == crate::diag::Code(10)).count(), 5);
+    assert_eq!(report.diagnostics.iter().filter(|found| found.code == crate::diag::Code(10)).count(), 8);
 }

@@ -354,6 +354,20 @@ fn a_key_that_is_lost_is_not_made_anew() {
     place.ends(0, "operator", &["keys", "init"]);
 }
 
+/// An identity that cannot be read is not one that is missing: new keys would cut every machine off.
+#[test]
+fn a_damaged_identity_is_not_taken_for_none() {
+    let place = Place::new();
+    place.ends(0, "operator", &["keys", "init"]);
+    place.ends(0, "operator", &["keys", "sign"]);
+    fs::write(place.path("domain/identity/identity.toml"), "generation = = 1\n").unwrap();
+    for words in [&["build", "office"][..], &["keys", "show"], &["keys", "init"], &["keys", "sign"]] {
+        let (_, said) = place.ends(1, "operator", words);
+        assert!(said.contains("identity/identity.toml:1:14"), "{words:?}: {said}");
+        assert!(!said.contains("no identity yet") && !said.contains("keys init"), "{words:?}: {said}");
+    }
+}
+
 /// Whoever commits the tree would commit the keys.
 #[test]
 fn a_store_in_the_tree_is_refused() {
