@@ -50,7 +50,7 @@ use crate::diag::Sources;
 use crate::load;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// How a run ended.
@@ -215,11 +215,16 @@ fn read_domain(cli: &Cli) -> Result<Sources> {
 fn find_root(cli: &Cli) -> Result<PathBuf> {
     match &cli.domain {
         Some(root) if root.join("domain.toml").is_file() => Ok(root.clone()),
+        // The file is named for its directory.
+        Some(file) if file.ends_with("domain.toml") && file.is_file() => {
+            Ok(file.parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned())
+        }
         Some(root) => Err(WrongUsage(format!("there is no domain.toml in {}", root.display())).into()),
         None => {
             let here = std::env::current_dir().context("cannot tell the current directory")?;
-            let missing =
-                || WrongUsage("there is no domain.toml here or above; name its directory with --domain DIR".to_owned());
+            let missing = || {
+                WrongUsage("there is no domain.toml here or above; name its directory with --domain DIR, or begin one: docs/own-domain.md".to_owned())
+            };
             load::root(&here).ok_or_else(|| missing().into())
         }
     }

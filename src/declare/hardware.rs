@@ -144,7 +144,7 @@ fn arch(text: &str) -> Result<Box<str>, Fault> {
         "amd64" | "x64" => Some("x86_64"),
         "arm64" => Some("aarch64"),
         "armhf" => Some("armv7l"),
-        _ => nearest(text, ARCHITECTURES.into_iter()),
+        _ => nearest(text, ARCHITECTURES),
     };
     let fault = Fault::new(format!("`{text}` is no architecture, as `uname -m` prints it"));
     Err(match usual {

@@ -47,6 +47,8 @@ impl File<'_> {
             At::Element => (format!("an element of `{key}`"), String::new()),
         };
         let right = match (&found.value, wanted) {
+            // A size without a unit is none; whoever writes a small number means these.
+            (Value::Int(number), "a string") if ["memory", "disk"].contains(&key) => format!("\"{number}GB\""),
             (Value::Int(_) | Value::Float(_) | Value::Bool(_), "a string") => format!("\"{}\"", scalar(&found.value)),
             (Value::Text(text), "a list") if !text.contains(['\n', '"', '\\']) => format!("[\"{text}\"]"),
             (Value::Text(text), "an integer") if text.parse::<i64>().is_ok() => text.to_string(),

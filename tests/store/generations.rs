@@ -42,7 +42,7 @@ fn a_record_says_where_it_came_from_and_a_rollback_reads_it() {
     assert!(refused(&register, Some(2)).contains("generation 2 is active"));
     assert!(
         refused(&register, Some(9)).contains("no generation 9")
-            && refused(&register, Some(9)).contains("help: there are 1, 2, 3, 4")
+            && refused(&register, Some(9)).contains("help: there are generations 1, 2, 3, 4")
     );
     fs::remove_file(machine.home.generations().join("1.json")).unwrap();
     assert!(refused(&register, None).contains("there is no generation 1"));

@@ -44,7 +44,9 @@ fn generations_are_listed_compared_and_pinned() {
     assert_eq!((said.code, said.err.as_str()), (4, "error: generation 2 is pinned already\n"));
     let said = leafwright(&machine, &["generations", "pin", "7"]);
     assert!(
-        said.code == 4 && said.err.contains("there is no generation 7") && said.err.contains("help: there are 1, 2, 3"),
+        said.code == 4
+            && said.err.contains("there is no generation 7")
+            && said.err.contains("help: there are generations 1, 2, 3"),
         "{}",
         said.err
     );

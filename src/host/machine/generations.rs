@@ -114,8 +114,12 @@ pub fn read(home: &Home, number: u64) -> Result<Record> {
 
 fn missing(home: &Home, number: u64) -> Result<anyhow::Error> {
     let known: Vec<String> = numbers(home)?.iter().map(u64::to_string).collect();
-    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    Ok(anyhow::anyhow!("there is no generation {number} in {}\nhelp: there are {known}", home.state().display()))
+    let known = match known.as_slice() {
+        [] => "there is none".to_owned(),
+        [only] => format!("there is generation {only}"),
+        all => format!("there are generations {}", all.join(", ")),
+    };
+    Ok(anyhow::anyhow!("there is no generation {number} in {}\nhelp: {known}", home.state().display()))
 }
 
 fn parse(text: &str, number: u64) -> Result<Record> {

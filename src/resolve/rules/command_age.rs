@@ -24,7 +24,11 @@ fn check(domain: &Domain, report: &mut Report) {
     let Some(cluster) = &domain.cluster else { return };
     let holder = Holder::Cluster(cluster);
     let commands = &cluster.options.commands;
-    if length(commands.ack_wait) >= length(commands.max_age) {
+    if commands.ack_wait.as_nanos() == 0 {
+        let says = "a service that has no time to work on a command gets it again and again";
+        let finding = Diagnostic::error(CODE, holder.span("commands.ack_wait"), says);
+        report.push(finding.help("write `ack_wait = \"30s\"`, longer than any of them takes"));
+    } else if length(commands.ack_wait) >= length(commands.max_age) {
         let says = format!(
             "a service may work on a command for {}, and it is forgotten after {}",
             commands.ack_wait, commands.max_age

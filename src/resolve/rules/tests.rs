@@ -49,7 +49,7 @@ fn add_role(domain: &mut Domain, publish: &str, subscribe: &str) {
     let [publish, subscribe] =
         [publish, subscribe].map(|pattern| vec![Spanned::new(name(SubjectPattern::parse, pattern), at(5))]);
     let role = Role { name: name(RoleName::parse, "guest"), publish, subscribe, origin: at(5) };
-    domain.roles.insert(role.name.clone(), role.into());
+    domain.roles.insert(role.name.clone(), role);
 }
 
 fn in_environment(domain: &mut Domain, variable: &str, value: &str) {
@@ -155,6 +155,7 @@ const CASES: &[Case] = &[
     ("command-age", |d| on(d, "web", |m| m.options.event_store.commands_max_age = Duration::secs(8 * 86_400))),
     ("command-age", |d| on(d, "web", |m| m.options.event_store.commands_max_age = Duration::secs(0))),
     ("command-age", |d| cluster(d).options.commands.ack_wait = Duration::secs(8 * 86_400)),
+    ("command-age", |d| cluster(d).options.commands.ack_wait = Duration::secs(0)),
     ("command-age", |d| cluster(d).options.commands.max_deliver = 0),
     ("sync-interval", |d| on(d, "web", |m| m.options.leaf.sync_interval = "2m".into())),
     ("sync-interval", |d| on(d, "oak", |m| m.options.leaf.sync_interval = "sometimes".into())),
