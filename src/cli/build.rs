@@ -1,10 +1,12 @@
 //! `build`: compile to closures.
 
 use super::{Exit, WrongUsage, talk};
-use crate::compile::{Closure, Compiled, manifest};
+use crate::Judged;
+use crate::compile::{Closure, manifest};
 use crate::declare::nearest;
-use crate::diag::Sources;
+use crate::diag::{Checked, Sources};
 use crate::host::closure;
+use crate::resolve::Domain;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,12 +29,15 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, sources: &Sources) -> Result<Exit> {
-    let built = crate::judge(sources).then(|judged| crate::build(&judged));
+    let Checked { value, report } = crate::judge(sources);
+    if let Some(judged) = value.as_ref().filter(|_| !report.has_errors()) {
+        known(args, &judged.domain)?;
+    }
+    let built = Checked::new(value, report).then(|judged| closures(args, &judged));
     let exit = talk::judge(&built.report.sorted(), sources);
-    let Some(compiled) = built.value.filter(|_| exit == Exit::Done) else { return Ok(exit) };
-    let closures = chosen(args, &compiled)?;
+    let Some(closures) = built.value.filter(|_| exit == Exit::Done) else { return Ok(exit) };
     let mut exit = Exit::Done;
-    for closure in closures {
+    for closure in &closures {
         let out = args.out.as_deref().map(|out| if args.all { out.join(&closure.name) } else { out.to_owned() });
         match out {
             Some(out) if args.check => {
@@ -47,20 +52,31 @@ pub fn run(args: &Args, sources: &Sources) -> Result<Exit> {
     Ok(exit)
 }
 
-fn chosen<'a>(args: &Args, compiled: &'a Compiled) -> Result<Vec<&'a Closure>> {
-    let all = compiled.machines.values().chain([&compiled.domain]);
-    let Some(name) = &args.machine else { return Ok(all.collect()) };
-    let found: Vec<&Closure> = all.filter(|closure| closure.name == *name).collect();
-    if found.is_empty() {
-        let known: Vec<&str> = compiled.machines.keys().map(|name| name.as_str()).collect();
-        let way_out = match nearest(name, known.iter().copied().chain(["domain"])) {
-            Some(near) => format!("write {near}"),
-            None if known.len() > 20 => format!("there are {} machines, and `domain`", known.len()),
-            None => format!("there are {}, and `domain`", known.join(", ")),
-        };
-        return Err(WrongUsage(format!("there is no machine {name}; {way_out}")).into());
+/// What was asked for. One machine is compiled alone, and asks for no keys but its own: a domain is brought up one by one.
+fn closures(args: &Args, judged: &Judged) -> Checked<Vec<Closure>> {
+    let named =
+        args.machine.as_ref().and_then(|name| judged.domain.machines.iter().find(|known| known.name.as_str() == name));
+    match named {
+        Some(machine) => crate::build_machine(judged, machine).map(|(closure, _)| vec![closure]),
+        None => crate::build(judged).map(|compiled| {
+            let machines = compiled.machines.into_values().filter(|_| args.all);
+            machines.chain([compiled.domain]).collect()
+        }),
     }
-    Ok(found)
+}
+
+fn known(args: &Args, domain: &Domain) -> Result<()> {
+    let Some(name) = args.machine.as_deref().filter(|name| *name != "domain") else { return Ok(()) };
+    let known: Vec<&str> = domain.machines.iter().map(|machine| machine.name.as_str()).collect();
+    if known.contains(&name) {
+        return Ok(());
+    }
+    let way_out = match nearest(name, known.iter().copied().chain(["domain"])) {
+        Some(near) => format!("write {near}"),
+        None if known.len() > 20 => format!("there are {} machines, and `domain`", known.len()),
+        None => format!("there are {}, and `domain`", known.join(", ")),
+    };
+    Err(WrongUsage(format!("there is no machine {name}; {way_out}")).into())
 }
 
 /// Replaces what is there: written beside, then renamed.
