@@ -6,7 +6,7 @@ use crate::compile::jetstream::{ConsumerConfig, StreamConfig};
 use crate::compile::{Desired, Seed};
 use crate::host::World;
 use crate::host::jetstream::JetStream;
-use crate::host::lease::Lease;
+use crate::host::lease::{Lease, Watch};
 use crate::host::monitor::require_version;
 use crate::host::world::Load;
 use crate::name::{EventSetName, MachineName};
@@ -61,9 +61,11 @@ impl<'a, C> Live<'a, C> {
     fn lease(&self, on: &Scope) -> Option<&Lease> {
         self.lease.as_ref().filter(|_| *on == Scope::Cluster)
     }
-}
 
-impl<C: Closures> Live<'_, C> {
+    fn watch(&self, on: &Scope) -> Option<Watch> {
+        self.lease(on).map(Lease::watch)
+    }
+
     fn jetstream(&self, on: &Scope) -> Result<JetStream> {
         self::on(&self.jetstreams, on)
     }
@@ -101,34 +103,45 @@ impl<C: Closures> World for Live<'_, C> {
     async fn create_stream(&mut self, on: &Scope, config: &StreamConfig) -> Result<()> {
         let jetstream = self.jetstream(on)?;
         let config = signed_stream(self.lease(on), &jetstream, config).await?;
-        Ok(jetstream.create_stream(&config).await?)
+        held(self.watch(on), async { Ok(jetstream.create_stream(&config).await?) }).await
     }
 
     async fn update_stream(&mut self, on: &Scope, config: &StreamConfig) -> Result<()> {
         let jetstream = self.jetstream(on)?;
         let config = signed_stream(self.lease(on), &jetstream, config).await?;
-        Ok(jetstream.update_stream(&config).await?)
+        held(self.watch(on), async { Ok(jetstream.update_stream(&config).await?) }).await
     }
 
     async fn create_consumer(&mut self, on: &Scope, stream: &str, config: &ConsumerConfig) -> Result<()> {
         let jetstream = self.jetstream(on)?;
         let config = signed_consumer(self.lease(on), &jetstream, (stream, config)).await?;
-        Ok(jetstream.create_consumer(stream, &config).await?)
+        held(self.watch(on), async { Ok(jetstream.create_consumer(stream, &config).await?) }).await
     }
 
     async fn update_consumer(&mut self, on: &Scope, stream: &str, config: &ConsumerConfig) -> Result<()> {
         let jetstream = self.jetstream(on)?;
         let config = signed_consumer(self.lease(on), &jetstream, (stream, config)).await?;
-        Ok(jetstream.update_consumer(stream, &config).await?)
+        held(self.watch(on), async { Ok(jetstream.update_consumer(stream, &config).await?) }).await
     }
 
     async fn load_events(&mut self, on: &Scope, load: Load<'_>) -> Result<()> {
         let jetstream = self.jetstream(on)?;
-        self.lease(on).map_or(Ok(()), Lease::holds)?;
+        let watch = self.watch(on);
         let seed = self.seed(on, load.set)?.clone();
         let progress = &mut self.progress;
-        seed::load(&jetstream, &seed, |at| progress(&seed.set, at)).await?;
-        Ok(())
+        let loaded = async {
+            seed::load(&jetstream, &seed, |at| progress(&seed.set, at)).await?;
+            Ok(())
+        };
+        held(watch, loaded).await
+    }
+}
+
+/// While the lease of what is changed is held; without one to its end.
+async fn held<T>(watch: Option<Watch>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match watch {
+        Some(watch) => watch.during(work).await,
+        None => work.await,
     }
 }
 

@@ -187,6 +187,18 @@ pub(super) async fn publish(home: &Home, keys: &Path) {
 }
 
 fn domain(args: &Args, root: &Path) -> Result<Exit> {
+    let of_a_machine = [
+        ("--root", args.root.is_some()),
+        ("--out", args.out.is_some()),
+        ("--plan", args.plan.is_some()),
+        ("--mode", args.how.mode != Mode::Persist),
+    ];
+    if let Some((option, _)) = of_a_machine.iter().find(|(_, given)| *given) {
+        return Err(WrongUsage(format!(
+            "{option} is for a machine; `apply domain` changes the cluster's own objects, now"
+        ))
+        .into());
+    }
     let prepared = match machine::prepare_domain(root, |name| keys::store_or(args.keys.as_deref(), name)) {
         Ok(prepared) => prepared,
         Err(Fault::Usage(text)) => return Err(WrongUsage(text).into()),
@@ -196,6 +208,11 @@ fn domain(args: &Args, root: &Path) -> Result<Exit> {
     talk::judge(&prepared.report, &prepared.sources);
     let mut voice = args.how.voice();
     let journal = args.how.state.join("domain-journal.jsonl");
+    if args.dry_run {
+        let plan = block_on(machine::plan_domain(&prepared, &args.server, &journal))?;
+        talk::say(plan::render::human(&plan).trim_end());
+        return Ok(if plan.refused().next().is_some() { Exit::World } else { Exit::Done });
+    }
     let home = args.how.home()?;
     let done = block_on(async {
         let person = args.how.who();

@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 /// In the closure; it is not placed on the machine.
 pub const PATH: &str = "nats/history.json";
 
+/// Read again by a rollback and a boot, also of what a newer Leafwright wrote: fields that are not known pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Histories {
     pub machine: String,
     pub domain: String,

@@ -7,17 +7,25 @@ use super::jetstream::JetStream;
 use crate::compile::layout;
 use crate::plan::streams::GENERATION;
 use anyhow::{Context as _, Result, anyhow, bail};
+use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
+use async_nats::jetstream::kv::bucket::Status;
 use async_nats::jetstream::kv::{Config, CreateError, CreateErrorKind, Operation, Store, UpdateErrorKind};
-use async_nats::jetstream::{self, stream::StorageType};
+use async_nats::jetstream::{self, ErrorCode, stream::StorageType};
+use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Whose lease it is: there is one for the domain.
 const KEY: &str = "domain";
 const PAUSE: Duration = Duration::from_millis(200);
+/// How soon what is done under a lease hears that it is lost.
+const LOOK: Duration = Duration::from_millis(50);
+/// No generation is so high: a mark above it was made by hand, and would be the last for ever.
+const HIGHEST: u64 = 1 << 53;
 /// How long a cluster is waited for that cannot keep a bucket yet.
 const OPENING: Duration = Duration::from_secs(10);
 
@@ -63,8 +71,17 @@ struct State {
 #[derive(Clone, Copy)]
 struct Own {
     revision: u64,
-    /// Counted from before it was sent, so that it is over here before it is over there.
-    until: Instant,
+    /// By `now`, counted from before it was sent, so that it is over here before it is over there.
+    until: Duration,
+    /// The cluster has told that it is somebody else's, or nobody's.
+    lost: bool,
+}
+
+/// Since the boot, the time that the machine slept included (clock_gettime(2), CLOCK_BOOTTIME): a laptop that was suspended has no lease.
+fn now() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let whole = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+    whole + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 impl State {
@@ -72,29 +89,52 @@ impl State {
         *self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, revision: u64, until: Instant) {
-        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Own { revision, until };
+    fn keep(&self, revision: u64, until: Duration) {
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Own { revision, until, lost: false };
+    }
+
+    fn lose(&self) {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).lost = true;
+    }
+
+    fn holds(&self) -> Result<()> {
+        let Own { until, lost, .. } = self.own();
+        let why = match lost {
+            true => "it is not ours any more",
+            false if now() < until => return Ok(()),
+            false => "it could not be renewed in time",
+        };
+        bail!("the lease of the domain was lost: {why}, and somebody else may change the cluster now")
     }
 
     fn value(&self) -> Result<bytes::Bytes> {
         Ok(serde_json::to_vec(&self.holder)?.into())
     }
 
-    /// Until it is lost. Silence is asked again: the lease ends by its own clock.
+    /// Until it is lost. Silence is asked again soon: the lease ends by its own clock, and the next answer may be there in time.
     async fn renew(&self) -> Result<()> {
         loop {
             tokio::time::sleep(self.ttl / 3).await;
-            let Own { revision, until } = self.own();
-            let sent = Instant::now();
-            match self.bucket.update(KEY, self.value()?, revision).await {
-                Ok(revision) => self.keep(revision, sent + self.ttl),
-                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => match self.found().await {
-                    // An earlier renewal whose answer was lost. A follower may tell old news, so it gives no time.
-                    Ok(Some((holder, revision))) if holder == self.holder => self.keep(revision, until),
-                    Ok(_) => return Ok(()),
+            loop {
+                let Own { revision, until, .. } = self.own();
+                let sent = now();
+                match self.bucket.update(KEY, self.value()?, revision).await {
+                    Ok(revision) => {
+                        self.keep(revision, sent + self.ttl);
+                        break;
+                    }
+                    Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => match self.found().await {
+                        // An earlier renewal whose answer was lost. It gives no time, because nobody knows when it came: the next one does.
+                        Ok(Some((holder, revision))) if holder == self.holder => self.keep(revision, until),
+                        Ok(_) => {
+                            self.lose();
+                            return Ok(());
+                        }
+                        Err(_) => {}
+                    },
                     Err(_) => {}
-                },
-                Err(_) => {}
+                }
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }
@@ -119,12 +159,12 @@ impl Lease {
     ) -> Result<Self> {
         let bucket = open(jetstream, terms).await.context("the lease of the domain cannot be kept")?;
         let holder = Holder { by: by.to_owned(), run: super::machine::history::new_id()? };
-        let began = Instant::now();
-        let own = Mutex::new(Own { revision: 0, until: began });
+        let began = now();
+        let own = Mutex::new(Own { revision: 0, until: began, lost: false });
         let state = Arc::new(State { bucket, holder, ttl: terms.ttl, own });
         let mut told = None;
         loop {
-            let sent = Instant::now();
+            let sent = now();
             let failed = match state.bucket.create(KEY, state.value()?).await {
                 Ok(revision) => {
                     state.keep(revision, sent + terms.ttl);
@@ -138,7 +178,6 @@ impl Lease {
                 Ok(Some((holder, revision))) if holder == state.holder => {
                     // Stored by a request whose answer was lost, at a time that nobody told.
                     let _ = state.bucket.delete_expect_revision(KEY, Some(revision)).await;
-                    continue;
                 }
                 Ok(Some((Holder { by, .. }, _))) => {
                     if told.as_ref() != Some(&by) {
@@ -148,7 +187,11 @@ impl Lease {
                 }
                 Ok(None) | Err(_) => {}
             }
-            if began.elapsed() > terms.ttl + terms.ttl / 3 {
+            if failed.is_some() {
+                // Somebody may have removed the bucket while one waited.
+                let _away = open(jetstream, terms).await;
+            }
+            if now().saturating_sub(began) > terms.ttl + terms.ttl / 3 {
                 return Err(in_vain(failed, told, terms));
             }
             tokio::time::sleep(PAUSE).await;
@@ -170,12 +213,11 @@ impl Lease {
 
     /// Fails where it is not sure that nobody else holds it.
     pub fn holds(&self) -> Result<()> {
-        if Instant::now() < self.state.own().until {
-            return Ok(());
-        }
-        bail!(
-            "the lease of the domain was lost: it could not be renewed in time, and somebody else may change the cluster now"
-        )
+        self.state.holds()
+    }
+
+    pub fn watch(&self) -> Watch {
+        Watch(self.state.clone())
     }
 
     /// Puts the generation on an object that is about to be changed; fails where a newer one was there before.
@@ -194,8 +236,37 @@ impl Lease {
     /// Lets go, so that the next one need not wait.
     pub async fn release(self) {
         self.renewal.abort();
-        // One that cannot be let go ends by itself.
-        let _ = self.state.bucket.delete_expect_revision(KEY, Some(self.state.own().revision)).await;
+        let bucket = &self.state.bucket;
+        if bucket.delete_expect_revision(KEY, Some(self.state.own().revision)).await.is_err()
+            && let Ok(Some((holder, revision))) = self.state.found().await
+            && holder == self.state.holder
+        {
+            // A renewal whose answer was not waited for. One that cannot be let go ends by itself.
+            let _ = bucket.delete_expect_revision(KEY, Some(revision)).await;
+        }
+    }
+}
+
+/// What is done only while the lease is held.
+pub struct Watch(Arc<State>);
+
+impl Watch {
+    /// `work` to its end, or as far as it comes before the lease is lost: whatever is asked again and again ends with it.
+    pub async fn during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        // First, so that what woke up late does nothing more.
+        match select(pin!(self.lost()), pin!(work)).await {
+            Either::Left((error, _)) => Err(error),
+            Either::Right((done, _)) => done,
+        }
+    }
+
+    async fn lost(&self) -> anyhow::Error {
+        loop {
+            if let Err(error) = self.0.holds() {
+                return error;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }
 
@@ -207,7 +278,7 @@ impl Drop for Lease {
 
 /// The generation that changed an object last.
 pub fn generation_in(metadata: &BTreeMap<String, String>) -> Option<u64> {
-    metadata.get(GENERATION)?.parse().ok()
+    metadata.get(GENERATION)?.parse().ok().filter(|generation| *generation < HIGHEST)
 }
 
 fn in_vain(failed: Option<CreateError>, holder: Option<String>, terms: Terms) -> anyhow::Error {
@@ -224,20 +295,28 @@ fn in_vain(failed: Option<CreateError>, holder: Option<String>, terms: Terms) ->
 /// The bucket, made where there is none. A cluster that was just started elects first, and knows all its members a moment later.
 async fn open(jetstream: &JetStream, terms: Terms) -> Result<Store> {
     let context = jetstream::with_prefix(jetstream.client().clone(), jetstream.prefix());
-    let began = Instant::now();
+    let began = now();
     loop {
         match opened(&context, terms).await {
-            Ok(bucket) => return lets_go(bucket, terms).await,
-            Err(error) if began.elapsed() > OPENING => return Err(error),
+            Ok((bucket, status)) => return lets_go(&status, terms).map(|()| bucket),
+            Err(error) if now().saturating_sub(began) > OPENING => return Err(error),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }
 
-async fn opened(context: &jetstream::Context, terms: Terms) -> Result<Store> {
-    if let Ok(bucket) = context.get_key_value(layout::LEASE_BUCKET).await {
-        return Ok(bucket);
-    }
+async fn opened(context: &jetstream::Context, terms: Terms) -> Result<(Store, Status)> {
+    let bucket = match context.get_stream(layout::LEASE_STREAM).await {
+        Ok(_) => context.get_key_value(layout::LEASE_BUCKET).await?,
+        Err(error) if is_absent(&error) => made(context, terms).await?,
+        // What is there and does not answer is not made anew.
+        Err(error) => return Err(error.into()),
+    };
+    let status = bucket.status().await?;
+    Ok((bucket, status))
+}
+
+async fn made(context: &jetstream::Context, terms: Terms) -> Result<Store> {
     let config = Config {
         bucket: layout::LEASE_BUCKET.to_owned(),
         description: "who applies this domain; kept by leafwright".to_owned(),
@@ -250,15 +329,24 @@ async fn opened(context: &jetstream::Context, terms: Terms) -> Result<Store> {
     Ok(context.create_key_value(config).await?)
 }
 
-/// One that somebody changed by hand could hold a lease for ever.
-async fn lets_go(bucket: Store, terms: Terms) -> Result<Store> {
-    let age = bucket.status().await?.max_age();
-    anyhow::ensure!(
-        age == terms.ttl,
-        "the bucket `{name}` of the cluster keeps its keys for {} s and not for {} s\nhelp: somebody changed it; when nobody applies this domain, remove it: `nats kv rm {name}`; it is made anew",
-        age.as_secs(),
-        terms.ttl.as_secs(),
+fn is_absent(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+/// One that somebody changed by hand could hold a lease for ever, or lose it with one member.
+fn lets_go(status: &Status, terms: Terms) -> Result<()> {
+    let config = &status.info.config;
+    let says = if config.max_age != terms.ttl {
+        format!("keeps its keys for {} s and not for {} s", config.max_age.as_secs(), terms.ttl.as_secs())
+    } else if config.storage != StorageType::File {
+        "is in memory and not in files".to_owned()
+    } else if config.num_replicas < terms.replicas {
+        format!("has {} replica and not {}, as this cluster can have", config.num_replicas, terms.replicas)
+    } else {
+        return Ok(());
+    };
+    bail!(
+        "the bucket `{name}` of the cluster {says}\nhelp: it was made by hand, or when the cluster was smaller; when nobody applies this domain, remove it: `nats kv rm {name}`; it is made anew",
         name = layout::LEASE_BUCKET
-    );
-    Ok(bucket)
+    )
 }

@@ -17,7 +17,7 @@ use crate::host::world::World as _;
 use crate::identity::{self, UserId};
 use crate::load;
 use crate::plan::{self, Observed, Plan, Scope};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,6 +96,26 @@ pub trait Talk: Send {
     fn progress(&mut self, plan: &Plan, progress: Progress<'_>);
 }
 
+/// What `apply_domain` would do now. Nothing is changed, and no lease is taken.
+pub async fn plan_domain(prepared: &DomainPrepared, servers: &[String], journal: &Path) -> Result<Plan> {
+    let DomainPrepared { sources, desired, .. } = prepared;
+    let (mut world, _) = opened(prepared, servers, journal).await?;
+    Ok(plan::between(desired, &world.observe().await?, sources))
+}
+
+async fn opened<'a>(
+    prepared: &'a DomainPrepared,
+    servers: &[String],
+    journal: &Path,
+) -> Result<(Live<'a, NoClosures<'a>>, JetStream)> {
+    let desired = &prepared.desired;
+    anyhow::ensure!(desired.cluster.is_some(), "this domain has no cluster, so nothing belongs to it alone");
+    let opened = JetStream::open(Arc::new(prepared.endpoint(servers)?), None, ANSWER).await;
+    let jetstream = opened.map_err(|error| not_in(&servers.join(", "), &error))?;
+    let jetstreams = BTreeMap::from([(Scope::Cluster, jetstream.clone())]);
+    Ok((Live::new(desired, NoClosures(desired), jetstreams, journal::made_in(journal)?), jetstream))
+}
+
 /// Observes the cluster at `servers`, plans, and carries the plan out for `person`, if the answer is yes: under the lease of the domain.
 pub async fn apply_domain(
     prepared: &DomainPrepared,
@@ -105,11 +125,7 @@ pub async fn apply_domain(
     talk: &mut dyn Talk,
 ) -> Result<Option<Plan>> {
     let DomainPrepared { sources, desired, .. } = prepared;
-    anyhow::ensure!(desired.cluster.is_some(), "this domain has no cluster, so nothing belongs to it alone");
-    let opened = JetStream::open(Arc::new(prepared.endpoint(servers)?), None, ANSWER).await;
-    let jetstream = opened.map_err(|error| not_in(&servers.join(", "), &error))?;
-    let jetstreams = BTreeMap::from([(Scope::Cluster, jetstream.clone())]);
-    let mut world = Live::new(desired, NoClosures(desired), jetstreams, journal::made_in(journal)?);
+    let (mut world, jetstream) = opened(prepared, servers, journal).await?;
     let observed = world.observe().await?;
     let plan = plan::between(desired, &observed, sources);
     if plan.is_empty() {
@@ -119,6 +135,9 @@ pub async fn apply_domain(
     let mut seen = (plan, generation(&observed));
     loop {
         let (agreed, highest) = seen;
+        if agreed.refused().next().is_some() {
+            bail!("nothing of this plan was done, for what it refuses:\n{}", plan::render::refusals(&agreed));
+        }
         if !talk.agree(&agreed)? {
             return Ok(None);
         }
@@ -161,7 +180,8 @@ async fn under_lease(
     world.made = journal.made();
     let observed = world.observe().await?;
     let plan = plan::between(world.desired, &observed, sources);
-    if plan != *agreed && !plan.is_empty() {
+    // What somebody else made meanwhile, and this plan does not touch, is no reason to ask again.
+    if plan.steps != agreed.steps && !plan.is_empty() {
         return Ok(Carried::Moved { now: plan, highest: generation(&observed) });
     }
     apply::run(&plan, world, &mut journal, |progress| talk.progress(&plan, progress)).await?;

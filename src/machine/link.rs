@@ -25,15 +25,19 @@ pub(super) fn own_server(machine: &MachineName, server: SocketAddr, keys: &KeySt
     Ok(Some(endpoint.inbox(inbox(machine, "provisioner"))))
 }
 
+/// What has no link to prove.
+pub(super) fn nowhere() -> (OverLink, Reach) {
+    (OverLink::new(None), Reach::Machine)
+}
+
 /// How far one sees who has a generation and no declarations: a rollback, a boot. By what its closure says of its server.
 pub(super) fn of_generation(home: &Home, generation: u64) -> Result<(OverLink, Reach)> {
-    let nothing = || (OverLink::new(None), Reach::Machine);
     // A member of the cluster has no stream of its own, and no user.
     let told = history::histories_of(home, generation)?.filter(|told| told.own.is_some());
     let keys = home.state().join("keys");
-    let (Some(told), true) = (told, keys.is_dir()) else { return Ok(nothing()) };
+    let (Some(told), true) = (told, keys.is_dir()) else { return Ok(nowhere()) };
     let machine = MachineName::parse(&told.machine).ok().context("the closure names no machine")?;
-    let Some(endpoint) = own_server(&machine, told.server, &KeyStore::open(&keys)?)? else { return Ok(nothing()) };
+    let Some(endpoint) = own_server(&machine, told.server, &KeyStore::open(&keys)?)? else { return Ok(nowhere()) };
     let reach = if told.hub.is_some() { Reach::Link } else { Reach::Messages };
     Ok((OverLink::new(Some(Way { endpoint, hub: told.hub })), reach))
 }

@@ -19,7 +19,7 @@ mod status;
 mod stored;
 
 pub use apply::{Asked, Order, Outcome, Talk, apply};
-pub use domain::{DomainPrepared, Talk as DomainTalk, apply_domain, prepare_domain, publish_member};
+pub use domain::{DomainPrepared, Talk as DomainTalk, apply_domain, plan_domain, prepare_domain, publish_member};
 pub use image::apply_root;
 pub use prepare::{Prepared, closure_name, prepare};
 pub use prove::{Proof, Trial, prove};

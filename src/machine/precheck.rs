@@ -71,9 +71,16 @@ fn encryption(prepared: &Prepared) -> Result<Option<String>> {
 /// What programs there are, and what they say, side by side. What runs as it is wanted is not asked about again.
 async fn of_programs(scratch: &Scratch, prepared: &Prepared, old: Option<&Content>, content: &Content) -> Vec<String> {
     let mut faults = programs_missing(content);
-    // The unit names the digest of every file that the server reads.
-    let same =
-        |old: &Content| old.server == content.server && old.units.get(units::NATS) == content.units.get(units::NATS);
+    // Certificates stand in the configuration by their paths alone.
+    let read = |content: &Content| -> BTreeMap<String, String> {
+        let read = [ArtefactKind::Certificate, ArtefactKind::UserJwt];
+        let files = content.files.iter().filter(|(_, file)| read.contains(&file.kind));
+        files.map(|(path, file)| (path.clone(), file.digest.clone())).collect()
+    };
+    let same = |old: &Content| {
+        let unit = |content: &Content| content.units.get(units::NATS).cloned();
+        old.server == content.server && unit(old) == unit(content) && read(old) == read(content)
+    };
     let of_server = async {
         if old.is_some_and(same) {
             return (None, None);

@@ -217,7 +217,13 @@ pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<
     }
     let (old, new) = generations(home, pending.from, pending.to)?;
     let mut door = door(home, &lock, register, Systemd::connect().await?, Manager::Runs)?;
-    let (link, reach) = match link::of_generation(home, new.number) {
+    let failing = records::read(home, new.number)?.failing;
+    // Where nobody looked before the boot, the link decides nothing, and neither does a key that cannot be read.
+    let link = match failing {
+        Some(_) => link::of_generation(home, new.number),
+        None => Ok(link::nowhere()),
+    };
+    let (link, reach) = match link {
         Ok(link) => link,
         // What cannot be proved is not kept.
         Err(error) => {
@@ -227,7 +233,6 @@ pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<
     };
     let mut door = door.with_link(link);
     door.monitor = monitor_of(&new);
-    let failing = records::read(home, new.number)?.failing;
     let (gates, before) = link::before_boot(&new.content, failing.as_ref(), reach);
     let end = door.clock() + within;
     let wait = Wait { gates: &gates, before: &before, within, end, steady };

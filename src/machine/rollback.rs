@@ -35,7 +35,11 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
     let target = generations::rollback(home, &register, named)?;
     let new = generation(home, target.number)?;
     let old: Option<Generation> = register.active_generation().map(|active| generation(home, active)).transpose()?;
-    let (link, reach) = link::of_generation(home, new.number)?;
+    let (link, reach) = link::of_generation(home, new.number).unwrap_or_else(|error| {
+        // The way back must not depend on a key.
+        talk.say(&format!("the link is not proved: {error:#}"));
+        link::nowhere()
+    });
     let mut door = Real {
         home,
         lock: &lock,

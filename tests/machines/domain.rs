@@ -227,6 +227,7 @@ pub fn five_bare_machines_become_a_domain() {
         both.iter().for_each(|output| println!("{}", output.stderr));
         both.iter().all(Output::success)
     });
+    what_is_only_looked_at_stays(&operator, &words);
     let goes_round = |title: &str| {
         until(&format!("the office's list, asked on web's loopback, has {title:?}"), DEADLINE, || {
             web.in_network(|| http("GET /todos HTTP/1.0\r\n\r\n")).is_some_and(|answer| answer.contains(title))
@@ -253,6 +254,27 @@ pub fn five_bare_machines_become_a_domain() {
     crate::firewall::cuts_the_link_and_goes(&operator, ash, office);
     // Nothing that was acknowledged is lost.
     goes_round("oil the gate");
+}
+
+/// A dry run of `apply domain` says what would be done, and does nothing of it; what is for machines is refused.
+fn what_is_only_looked_at_stays(operator: &Operator, words: &[&str]) {
+    let path = operator.domain().join("domain.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("ack_wait = \"30s\"", "ack_wait = \"31s\"", 1)).unwrap();
+    for _ in 0..2 {
+        let dry: Vec<&str> = words.iter().copied().chain(["--dry-run"]).collect();
+        let output = operator.run_words(&dry);
+        assert!(output.success() && output.stderr.contains("ack_wait is now 31s"), "{}", output.stderr);
+        assert!(!output.stderr.contains("1 of "), "{}", output.stderr);
+    }
+    for option in [&["--plan", "plan.json"][..], &["--root", "/tmp"], &["--mode", "test"], &["--dry-run", "--out", "x"]]
+    {
+        let output = operator.run_words(&[words, option].concat());
+        assert_eq!(output.status.code(), Some(2), "{option:?}: {}", output.stderr);
+    }
+    std::fs::write(&path, text).unwrap();
+    let output = operator.run_words(words);
+    assert!(output.success() && output.stderr.contains("nothing to do"), "{}", output.stderr);
 }
 
 /// `verify` on the machine itself, by its own keys: green, and red where something that it promises is away.

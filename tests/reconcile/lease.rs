@@ -132,9 +132,45 @@ async fn what_a_newer_generation_changed_is_left_alone() {
     assert_eq!(bench.jetstream().stream("S").await.unwrap().unwrap().config.max_msg_size, 1000);
     live.lease.take().unwrap().release().await;
 
+    // A mark that no run can have made is not one.
+    let above = Lease::take(bench.jetstream(), TERMS, "eve", 0, &mut |_| ()).await.unwrap();
+    let made_up = std::collections::BTreeMap::from([(GENERATION.to_owned(), u64::MAX.to_string())]);
+    above.sign(Some(&made_up), &mut Default::default()).unwrap();
+    above.release().await;
     // The next one is above everything that it saw.
     let next = Lease::take(bench.jetstream(), TERMS, "bob", 1000, &mut |_| ()).await.unwrap();
     assert_eq!(next.generation(), 1001);
+}
+
+/// A key that somebody removed, or took: from the next renewal on nothing more is done, however much time was left.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_to_be_lost_is_not_believed() {
+    let server = Server::start("hub").await;
+    let bench = Bench::cluster(server.jetstream().await);
+    let terms = Terms { ttl: Duration::from_secs(6), replicas: 1 };
+    let lease = Lease::take(bench.jetstream(), terms, "ada", 0, &mut |_| ()).await.unwrap();
+    let began = Instant::now();
+    bench.raw("STREAM.PURGE.KV_leafwright", &json!({})).await.unwrap();
+    // What takes longer than the lease lasts ends with it.
+    let ended = lease.watch().during(std::future::pending::<anyhow::Result<()>>()).await.unwrap_err().to_string();
+    assert!(ended.contains("it is not ours any more"), "{ended}");
+    assert!(began.elapsed() < terms.ttl, "{:?}", began.elapsed());
+    assert!(lease.holds().is_err());
+    lease.release().await;
+}
+
+/// A lease that was renewed by a request whose answer nobody waited for is let go all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_let_go_is_gone() {
+    let server = Server::start("hub").await;
+    let jetstream = server.jetstream().await;
+    let (lease, _) = take(&jetstream, "ada").await.unwrap();
+    let client = jetstream.client();
+    let bucket = async_nats::jetstream::new(client.clone()).get_key_value("leafwright").await.unwrap();
+    let same = bucket.get("domain").await.unwrap().unwrap();
+    bucket.put("domain", same).await.unwrap();
+    lease.release().await;
+    assert!(bucket.get("domain").await.unwrap().is_none(), "it is still there");
 }
 
 /// A bucket that keeps its keys for ever would keep the lease of a run that died.
@@ -146,6 +182,13 @@ async fn a_bucket_that_was_made_by_hand_is_not_trusted() {
     bench.raw("STREAM.CREATE.KV_leafwright", &bucket).await.unwrap();
     let refused = format!("{:#}", take(bench.jetstream(), "ada").await.err().expect("it is not ours"));
     assert!(refused.contains("for 0 s and not for 3 s") && refused.contains("nats kv rm leafwright"), "{refused}");
+    bench.delete("KV_leafwright").await;
+    let terms = json!({ "max_age": 3_000_000_000_u64, "storage": "memory" });
+    let mut memory = bucket.as_object().unwrap().clone();
+    memory.extend(terms.as_object().unwrap().clone());
+    bench.raw("STREAM.CREATE.KV_leafwright", &memory.into()).await.unwrap();
+    let refused = format!("{:#}", take(bench.jetstream(), "ada").await.err().expect("a restart would lose it"));
+    assert!(refused.contains("is in memory and not in files"), "{refused}");
     bench.delete("KV_leafwright").await;
     take(bench.jetstream(), "ada").await.unwrap().0.release().await;
 }

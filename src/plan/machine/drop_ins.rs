@@ -7,8 +7,13 @@ use super::model::{Observation, Stray};
 use std::path::Path;
 
 /// Where an administrator's lie; the distribution's lie below `/usr/lib`.
-const BY_HAND: [&str; 4] =
-    ["/etc/systemd/system/", "/etc/systemd/system.control/", "/run/systemd/system/", "/run/systemd/system.control/"];
+const BY_HAND: [&str; 5] = [
+    "/etc/systemd/system/",
+    "/etc/systemd/system.control/",
+    "/run/systemd/system/",
+    "/run/systemd/system.control/",
+    "/usr/local/lib/systemd/system/",
+];
 
 /// What nobody declared, as a file or otherwise.
 pub fn strays(content: &Content, seen: &Observation) -> Vec<Stray> {
