@@ -76,6 +76,11 @@ pub trait Door: Send {
 
     /// One look at a gate.
     fn probe(&mut self, gate: &Gate) -> impl Future<Output = Seen> + Send;
+
+    /// The same while the old generation still runs: through its server, wherever that listens.
+    fn probe_before(&mut self, gate: &Gate) -> impl Future<Output = Seen> + Send {
+        self.probe(gate)
+    }
     /// Time since some moment, and waiting.
     fn clock(&mut self) -> Duration;
     fn pause(&mut self, time: Duration) -> impl Future<Output = ()> + Send;

@@ -3,7 +3,7 @@
 //! Refuses: starting a second one beside the first, and doing anything that the plan did not say.
 
 use super::history::{self, Begin, End, unwritten};
-use super::objects::beside;
+use super::objects::{OwnObjects, beside};
 use super::recover::settled;
 use super::{Prepared, generation};
 use super::{link, precheck};
@@ -118,7 +118,9 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
         monitor: prepared.monitor(),
         keys: prepared.key_store.clone(),
         link: prepared.link()?,
+        before: None,
     };
+    door.before = door.register.active_generation().and_then(|active| link::before(home, active));
     if order.asked == Asked::All {
         mend_store(home, &lock, prepared, &door.register)?;
     }
@@ -128,7 +130,11 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     let same = found.old.as_ref().is_some_and(|old| old.content.digest == found.new.digest);
     let now = Reviewed::new(found.plan.clone(), found.objects.clone());
     if let (true, false, true, Some(generation)) = (found.plan.is_empty(), more, same, active) {
-        return Ok(Outcome::NothingToDo { generation, plan: Some(Box::new(now)) });
+        // One that was only tried is to stay now: that is not nothing.
+        if order.mode == Mode::Test || door.register.current == active || order.asked != Asked::All {
+            return Ok(Outcome::NothingToDo { generation, plan: Some(Box::new(now)) });
+        }
+        talk.say(&format!("generation {generation} is here until the next boot; from now on it stays"));
     }
     talk.plan(&found.plan, found.objects.as_ref());
     if let Some(refused) = found.plan.refused().next() {
@@ -152,7 +158,8 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     if order.reviewed.is_none() && !talk.agree()? {
         return Ok(Outcome::NotAgreed);
     }
-    let number = match active.filter(|_| same) {
+    // What is for a boot is proved there by what is seen now, so it has a record of its own.
+    let number = match active.filter(|_| same && order.mode != Mode::Boot) {
         Some(active) => active,
         None => {
             let gates = gates::of(&found.new, prepared.reach());
@@ -182,7 +189,8 @@ async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>) -> Resul
     let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new);
     // A server that does not run has nothing that could be compared; the apply will.
     let runs = |seen: &Observation| seen.server_digest.is_some();
-    let objects = prepared.objects(home);
+    let runs_at = old.as_ref().and_then(|old| link::runs_at(home, old.number));
+    let objects = OwnObjects { runs_at, ..prepared.objects(home) };
     let (mut seen, objects) = beside(door.observe(&paths, &units), objects.plan(ANSWER), runs).await?;
     seen.packages = Some(packages::look(home.root(), &wanted::names(&new))?);
     let plan = between(old.as_ref().map(|old| &old.content), &new, &seen);

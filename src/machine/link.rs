@@ -42,6 +42,16 @@ pub(super) fn of_generation(home: &Home, generation: u64) -> Result<(OverLink, R
     Ok((OverLink::new(Some(Way { endpoint, hub: told.hub })), reach))
 }
 
+/// Where the server of a generation listens.
+pub(super) fn runs_at(home: &Home, generation: u64) -> Option<SocketAddr> {
+    history::histories_of(home, generation).ok().flatten().map(|told| told.server)
+}
+
+/// How the domain is asked before a change, through the server that runs then; `None` where that cannot be told, and then the new one's way is as good.
+pub(super) fn before(home: &Home, generation: u64) -> Option<OverLink> {
+    of_generation(home, generation).ok().filter(|(_, reach)| *reach != Reach::Machine).map(|(link, _)| link)
+}
+
 /// Names of the gates that do not hold now: what an outage elsewhere does need not be over after the next boot.
 pub(super) async fn failing<D: Door>(door: &mut D, gates: &[Gate], old: Option<&Generation>) -> BTreeSet<String> {
     let before = machine::before(door, gates, old).await;

@@ -17,6 +17,7 @@ use crate::plan::{self, Plan, Scope};
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::{Either, select};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct OwnObjects<'a> {
     pub sources: &'a Sources,
     pub keys: Option<&'a KeyStore>,
     pub journal: PathBuf,
+    /// Where the server listens that runs now, if that is not where the new one will.
+    pub runs_at: Option<SocketAddr>,
 }
 
 /// A look at the machine, and a question to its nats-server beside it. The answer is waited for where the look says that
@@ -80,7 +83,7 @@ impl OwnObjects<'_> {
             return Ok(None);
         }
         let made = apply::journal::made_in(&self.journal)?;
-        let mut world = self.world(self.connect(patience).await?, made);
+        let mut world = self.world(self.connect(self.runs_at, patience).await?, made);
         let observed = world.observe().await?;
         Ok(Some(plan::between(self.desired, &observed, self.sources)))
     }
@@ -90,17 +93,17 @@ impl OwnObjects<'_> {
         Live::new(self.desired, NoClosures(self.desired), jetstreams, made)
     }
 
-    async fn connect(&self, patience: Duration) -> Result<JetStream> {
+    async fn connect(&self, at: Option<SocketAddr>, patience: Duration) -> Result<JetStream> {
         let server = self.desired.servers.get(self.machine).context("this machine was not compiled")?;
+        let address = at.unwrap_or(server.listen);
         let user = UserId::LocalProvisioner(self.machine.clone());
         let endpoint = match self.keys {
-            Some(keys) => own_server(self.machine, server.listen, keys)?,
+            Some(keys) => own_server(self.machine, address, keys)?,
             None => None,
         };
         let endpoint = Arc::new(endpoint.with_context(|| {
             format!("this machine has no key of {user}\nhelp: make it with `leafwright keys make {}`", self.machine)
         })?);
-        let address = server.listen;
         let trying = async {
             loop {
                 match JetStream::open(endpoint.clone(), None, patience).await {
@@ -123,7 +126,7 @@ impl Objects for OwnObjects<'_> {
             return Ok(0);
         }
         let mut journal = Journal::open(&self.journal)?;
-        let mut world = self.world(self.connect(PATIENCE).await?, journal.made());
+        let mut world = self.world(self.connect(None, PATIENCE).await?, journal.made());
         let observed = world.observe().await?;
         let plan = plan::between(self.desired, &observed, self.sources);
         Ok(apply::run(&plan, &mut world, &mut journal, |_| ()).await?.steps)

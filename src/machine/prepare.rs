@@ -80,6 +80,7 @@ impl Prepared {
             sources: &self.sources,
             keys: self.keys.as_ref(),
             journal: home.state().join("journal.jsonl"),
+            runs_at: None,
         }
     }
 

@@ -144,7 +144,18 @@ fn door<'a>(
     manager: Manager,
 ) -> Result<Real<'a, NoLink>> {
     let keys = home.state().join("keys");
-    Ok(Real { home, lock, register, systemd, manager, boot: Boot::this()?, monitor: None, keys, link: NoLink })
+    Ok(Real {
+        home,
+        lock,
+        register,
+        systemd,
+        manager,
+        boot: Boot::this()?,
+        monitor: None,
+        keys,
+        link: NoLink,
+        before: None,
+    })
 }
 
 /// What a boot did before anything of ours was started.

@@ -50,6 +50,7 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
         monitor: monitor_of(&new),
         keys: home.state().join("keys"),
         link,
+        before: old.as_ref().and_then(|old| link::before(home, old.number)),
     };
     let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new.content);
     let seen = door.observe(&paths, &units).await?;

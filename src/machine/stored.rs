@@ -75,6 +75,7 @@ impl Stored {
             sources: &sources,
             keys: keys.as_ref(),
             journal,
+            runs_at: None,
         };
         own.plan(patience).await
     }

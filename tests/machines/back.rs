@@ -87,13 +87,24 @@ pub fn modes_last_as_long_as_they_say() {
     office.wait_running(DEADLINE);
     is_back_at(&office, 1);
 
+    // Tried, and then kept: that is not nothing to do.
+    let output = operator.apply(&office, ["--mode", "test"]);
+    assert!(output.success(), "{}", output.stderr);
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success() && output.stderr.contains("from now on it stays"), "{}", output.stderr);
+    assert_eq!(register(&office)["current"], register(&office)["active"]["generation"]);
+    let output = operator.apply(&office, ["--mode", "test"]);
+    assert!(output.success() && output.stderr.contains("nothing to do"), "{}", output.stderr);
+    let output = office.exec(["leafwright", "rollback", "1", "--yes", "--steady", "0"]);
+    assert!(output.success(), "{}", output.stderr);
+
     let output = operator.apply(&office, ["--mode", "boot"]);
     assert!(output.stderr.contains("begins with the next boot"), "{}", output.stderr);
     is_back_at(&office, 1);
     office.reboot();
     office.wait_running(DEADLINE);
-    until("the boot's gates have decided", DEADLINE, || register(&office)["current"] == 3);
-    assert!(sound(&office).contains("office is generation 3"));
+    until("the boot's gates have decided", DEADLINE, || register(&office)["current"] == 4);
+    assert!(sound(&office).contains("office is generation 4"));
     assert!(office.read("/etc/nats/nats-server.json").unwrap().contains("16777216"));
 }
 

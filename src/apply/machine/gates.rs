@@ -35,7 +35,12 @@ fn known_before(gates: &[Gate], old: Option<&Generation>) -> Vec<Gate> {
 
 /// What can be seen of the gates of a generation that is yet to come.
 pub async fn before<D: Door>(door: &mut D, gates: &[Gate], old: Option<&Generation>) -> BTreeMap<Gate, Seen> {
-    look(door, &known_before(gates, old)).await
+    let mut seen = BTreeMap::new();
+    for gate in known_before(gates, old) {
+        let now = door.probe_before(&gate).await;
+        seen.insert(gate, now);
+    }
+    seen
 }
 
 /// What is waited for.

@@ -105,14 +105,17 @@ pub struct Real<'a, L> {
     /// The machine's own keys.
     pub keys: PathBuf,
     pub link: L,
+    /// How the domain is asked while the old generation runs, whose server may listen elsewhere; `None`: as the new one's.
+    pub before: Option<L>,
 }
 
 impl<'a, L: Link> Real<'a, L> {
     /// The same with another way to ask the domain.
     pub fn with_link<M: Link>(self, link: M) -> Real<'a, M> {
-        let Real { home, lock, register, systemd, manager, boot, monitor, keys, link: _ } = self;
-        Real { home, lock, register, systemd, manager, boot, monitor, keys, link }
+        let Real { home, lock, register, systemd, manager, boot, monitor, keys, .. } = self;
+        Real { home, lock, register, systemd, manager, boot, monitor, keys, link, before: None }
     }
+
     /// What is known here is what is on the disk, also where that could not be written.
     fn change(&mut self, change: impl FnOnce(&mut Register) -> Result<()>) -> Result<()> {
         let mut next = self.register.clone();
@@ -318,6 +321,14 @@ impl<L: Link> Door for Real<'_, L> {
             Job::Restart => self.systemd.restart(unit, JOB).await,
         }
         .map(|_| ())
+    }
+
+    async fn probe_before(&mut self, gate: &Gate) -> Seen {
+        let Some(before) = self.before.take() else { return self.probe(gate).await };
+        let after = std::mem::replace(&mut self.link, before);
+        let seen = self.probe(gate).await;
+        self.before = Some(std::mem::replace(&mut self.link, after));
+        seen
     }
 
     async fn probe(&mut self, gate: &Gate) -> Seen {
