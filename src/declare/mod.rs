@@ -65,9 +65,7 @@ impl Declared {
     pub fn identity_is_broken(&self) -> bool {
         self.identity.is_none() && self.broken.iter().any(|path| path.starts_with("identity/"))
     }
-}
 
-impl Declared {
     /// Is the file, or one of the folder, broken? What it would say is not known, and so nothing is said to be missing.
     pub fn is_broken(&self, path: &str) -> bool {
         self.broken

@@ -81,6 +81,7 @@ pub trait Door: Send {
     fn probe_before(&mut self, gate: &Gate) -> impl Future<Output = Seen> + Send {
         self.probe(gate)
     }
+
     /// Time since some moment, and waiting.
     fn clock(&mut self) -> Duration;
     fn pause(&mut self, time: Duration) -> impl Future<Output = ()> + Send;

@@ -4,6 +4,7 @@
 //! Refuses: taking what somebody living holds, and believing in a lease that could not be renewed.
 
 use super::jetstream::JetStream;
+use super::machine::real::boottime;
 use crate::compile::layout;
 use crate::plan::streams::GENERATION;
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -71,17 +72,10 @@ struct State {
 #[derive(Clone, Copy)]
 struct Own {
     revision: u64,
-    /// By `now`, counted from before it was sent, so that it is over here before it is over there.
+    /// By `boottime`, so that a laptop that was suspended has no lease; from before it was sent, so that it is over here before it is over there.
     until: Duration,
     /// The cluster has told that it is somebody else's, or nobody's.
     lost: bool,
-}
-
-/// Since the boot, the time that the machine slept included (clock_gettime(2), CLOCK_BOOTTIME): a laptop that was suspended has no lease.
-fn now() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let whole = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
-    whole + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 impl State {
@@ -101,7 +95,7 @@ impl State {
         let Own { until, lost, .. } = self.own();
         let why = match lost {
             true => "it is not ours any more",
-            false if now() < until => return Ok(()),
+            false if boottime() < until => return Ok(()),
             false => "it could not be renewed in time",
         };
         bail!("the lease of the domain was lost: {why}, and somebody else may change the cluster now")
@@ -117,7 +111,7 @@ impl State {
             tokio::time::sleep(self.ttl / 3).await;
             loop {
                 let Own { revision, until, .. } = self.own();
-                let sent = now();
+                let sent = boottime();
                 match self.bucket.update(KEY, self.value()?, revision).await {
                     Ok(revision) => {
                         self.keep(revision, sent + self.ttl);
@@ -159,12 +153,12 @@ impl Lease {
     ) -> Result<Self> {
         let bucket = open(jetstream, terms).await.context("the lease of the domain cannot be kept")?;
         let holder = Holder { by: by.to_owned(), run: super::machine::history::new_id()? };
-        let began = now();
+        let began = boottime();
         let own = Mutex::new(Own { revision: 0, until: began, lost: false });
         let state = Arc::new(State { bucket, holder, ttl: terms.ttl, own });
         let mut told = None;
         loop {
-            let sent = now();
+            let sent = boottime();
             let failed = match state.bucket.create(KEY, state.value()?).await {
                 Ok(revision) => {
                     state.keep(revision, sent + terms.ttl);
@@ -191,7 +185,7 @@ impl Lease {
                 // Somebody may have removed the bucket while one waited.
                 let _away = open(jetstream, terms).await;
             }
-            if now().saturating_sub(began) > terms.ttl + terms.ttl / 3 {
+            if boottime().saturating_sub(began) > terms.ttl + terms.ttl / 3 {
                 return Err(in_vain(failed, told, terms));
             }
             tokio::time::sleep(PAUSE).await;
@@ -295,11 +289,11 @@ fn in_vain(failed: Option<CreateError>, holder: Option<String>, terms: Terms) ->
 /// The bucket, made where there is none. A cluster that was just started elects first, and knows all its members a moment later.
 async fn open(jetstream: &JetStream, terms: Terms) -> Result<Store> {
     let context = jetstream::with_prefix(jetstream.client().clone(), jetstream.prefix());
-    let began = now();
+    let began = boottime();
     loop {
         match opened(&context, terms).await {
             Ok((bucket, status)) => return lets_go(&status, terms).map(|()| bucket),
-            Err(error) if now().saturating_sub(began) > OPENING => return Err(error),
+            Err(error) if boottime().saturating_sub(began) > OPENING => return Err(error),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }

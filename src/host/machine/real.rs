@@ -60,6 +60,13 @@ pub enum Manager {
     Boots,
 }
 
+/// Time since the boot, that in which the machine slept included (clock_gettime(2), CLOCK_BOOTTIME).
+pub fn boottime() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let whole = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+    whole + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// One boot of a machine, and the time in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boot {
@@ -73,10 +80,7 @@ impl Boot {
     pub fn this() -> Result<Self> {
         let path = "/proc/sys/kernel/random/boot_id";
         let id = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?.trim().to_owned();
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let uptime = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
-        let uptime = uptime + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0));
-        Ok(Self { id, started: Instant::now(), uptime })
+        Ok(Self { id, started: Instant::now(), uptime: boottime() })
     }
 
     /// Since the machine was started, suspended time included.

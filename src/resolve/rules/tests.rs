@@ -234,6 +234,7 @@ const CASES: &[Case] = &[
     ("environment", |d| in_environment(d, "A", "x\ny")),
     ("unit-names", |d| add_unit(d, "a.servise", "Unit")),
     ("unit-names", |d| add_unit(d, "a.service", "Servise")),
+    ("unit-names", |d| add_unit(d, "a.service", "X-a]\n[Service")),
     ("member-addresses", |d| on(d, "ash", |m| m.options.network.host = "Oak.meadow.example".into())),
     ("machine-names", |d| d.account = name(AccountName::parse, "SYS")),
     ("machine-names", |d| d.machines.insert(1, Arc::new(machine("domain", "home", Part::Leaf)))),

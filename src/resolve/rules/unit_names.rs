@@ -67,8 +67,9 @@ fn own_section(name: &str) -> Result<Option<&'static str>, String> {
 
 fn sections(machine: &Machine, path: &str, own: Option<&'static str>, unit: &Unit, report: &mut Report) {
     let known = || ["Unit", "Install"].into_iter().chain(own);
-    for section in unit.keys().filter(|section| !section.starts_with("X-") && !known().any(|known| known == **section))
-    {
+    let of_others = |section: &str| section.starts_with("X-") && word(section);
+    let passes = |section: &str| known().any(|known| known == section) || of_others(section);
+    for section in unit.keys().filter(|section| !passes(section)) {
         let says = format!("a unit of this kind has no section `{}`", section.escape_debug());
         let finding = Diagnostic::error(CODE, span(machine, &format!("{path}.{}", path_key(section))), says);
         report.push(match nearest(section, known()) {
@@ -76,7 +77,6 @@ fn sections(machine: &Machine, path: &str, own: Option<&'static str>, unit: &Uni
             None => finding.help(format!("it has {}", known().collect::<Vec<_>>().join(", "))),
         });
     }
-    let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     let directives = unit.iter().flat_map(|(section, directives)| directives.keys().map(move |name| (section, name)));
     for (section, directive) in directives.filter(|(_, directive)| !word(directive)) {
         let place = span(machine, &format!("{path}.{}.{}", path_key(section), path_key(directive)));
@@ -84,4 +84,9 @@ fn sections(machine: &Machine, path: &str, own: Option<&'static str>, unit: &Uni
         report
             .push(Diagnostic::error(CODE, place, says).help("letters, digits and `-`: `ExecStart = [\"/usr/bin/…\"]`"));
     }
+}
+
+/// Sections and directives are words, so that none can be more than a name.
+fn word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
