@@ -1,6 +1,7 @@
 //! One JetStream domain under test: plan against it, apply to it, count what is in it.
 
 use super::plans::{desired, leaf, machine};
+use async_nats::client::RequestErrorKind;
 use leafwright::apply::{self, Closures, Journal, Live};
 use leafwright::compile::Desired;
 use leafwright::compile::desired::Objects;
@@ -88,9 +89,22 @@ impl Bench {
 
     pub async fn publish(&self, subject: &str, count: usize) {
         for n in 0..count {
-            let ack =
-                self.jetstream().client().request(subject.to_owned(), format!("message {n}").into()).await.unwrap();
+            let ack = self.acknowledged(subject, format!("message {n}")).await;
             assert!(!String::from_utf8_lossy(&ack.payload).contains("error"), "{subject}: {ack:?}");
+        }
+    }
+
+    /// A new stream answers its maker before its cluster's other servers know that somebody listens: no responders means
+    /// that nothing was stored, and is asked again, as NATS clients do.
+    async fn acknowledged(&self, subject: &str, payload: String) -> async_nats::Message {
+        let since = Instant::now();
+        loop {
+            match self.jetstream().client().request(subject.to_owned(), payload.clone().into()).await {
+                Err(error) if error.kind() == RequestErrorKind::NoResponders && since.elapsed() < DEADLINE => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                answer => return answer.unwrap(),
+            }
         }
     }
 

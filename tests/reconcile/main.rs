@@ -10,13 +10,15 @@ mod lease;
 mod streams;
 mod whole;
 
-use common::bench::Bench;
+use async_nats::StatusCode;
+use common::bench::{Bench, DEADLINE};
 use common::plans::stream;
 use futures_util::StreamExt;
 use leafwright::compile::desired::Objects;
 use leafwright::compile::jetstream::{ConsumerConfig, StreamConfig, StreamSource, SubjectTransform};
 use leafwright::name::StreamName;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// What is in each stream before it is changed.
 const MESSAGES: u64 = 10;
@@ -58,9 +60,18 @@ async fn consume_one(bench: &Bench) {
     // What comes keeps its own subject, so a request would not recognise it as its answer.
     let inbox = client.new_inbox();
     let mut messages = client.subscribe(inbox.clone()).await.unwrap();
-    client.publish_with_reply("$JS.API.CONSUMER.MSG.NEXT.S.c", inbox, "1".into()).await.unwrap();
-    let next = messages.next().await.unwrap();
-    client.request(next.reply.unwrap(), "+ACK".into()).await.unwrap();
+    let since = Instant::now();
+    loop {
+        client.publish_with_reply("$JS.API.CONSUMER.MSG.NEXT.S.c", inbox.clone(), "1".into()).await.unwrap();
+        let next = messages.next().await.unwrap();
+        // As with a new stream, not every server of a cluster knows yet who listens.
+        if next.status == Some(StatusCode::NO_RESPONDERS) && since.elapsed() < DEADLINE {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        }
+        client.request(next.reply.unwrap(), "+ACK".into()).await.unwrap();
+        return;
+    }
 }
 
 async fn place(bench: &Bench) -> Value {
