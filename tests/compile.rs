@@ -7,7 +7,7 @@ use fixture::{Fixture, edit, name};
 use leafwright::compile::{self, ArtefactKind, Compiled, effects};
 use leafwright::diag::{Code, Report};
 use leafwright::identity::UserId;
-use leafwright::resolve::Domain;
+use leafwright::resolve::{Domain, directives};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -319,13 +319,43 @@ proptest::proptest! {
     }
 }
 
+/// Whether the program runs here; where it must (CI) and does not, the test fails.
+fn is_here(program: &str) -> bool {
+    let here = std::process::Command::new(program).arg("--version").output().is_ok();
+    assert!(here || std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{program} is not on this machine");
+    if !here {
+        eprintln!("SKIPPED: {program} is not on this machine");
+    }
+    here
+}
+
+/// Whatever this machine's systemd takes, `check` knows (LW0418).
+#[test]
+fn systemds_own_directives_are_known() {
+    let systemd = "/usr/lib/systemd/systemd";
+    if !is_here(systemd) {
+        return;
+    }
+    let listed = std::process::Command::new(systemd).arg("--dump-configuration-items").output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let (mut section, mut count, mut unknown) = ("", 0, vec![]);
+    for line in listed.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+        } else if let (Some((directive, _)), Some(mut known)) = (line.split_once('='), directives::of_section(section))
+        {
+            count += 1;
+            unknown.extend((!known.any(|known| known == directive)).then(|| format!("{section}.{directive}")));
+        }
+    }
+    assert!(count > 1000, "{count} directives:\n{listed}");
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
 /// What systemd itself says of the units: that it understands every directive, and how exposed each is.
 #[test]
 fn systemd_understands_the_units_and_finds_them_closed() {
-    let missing = std::process::Command::new("systemd-analyze").arg("--version").output().is_err();
-    if missing {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "systemd-analyze is not on this machine");
-        eprintln!("SKIPPED: systemd-analyze is not on this machine");
+    if !is_here("systemd-analyze") {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

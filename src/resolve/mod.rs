@@ -10,6 +10,7 @@ pub mod contracts;
 pub mod events;
 pub mod rules;
 pub mod types;
+pub mod directives;
 pub mod val;
 
 mod budget;

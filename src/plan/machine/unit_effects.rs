@@ -286,6 +286,7 @@ pub fn wish(unit: &Unit) -> Result<Wish, String> {
 mod tests {
     use super::super::read_unit::read_unit;
     use super::*;
+    use crate::resolve::directives as known;
 
     #[test]
     fn each_directive_has_one_row() {
@@ -294,6 +295,10 @@ mod tests {
         rows.sort_unstable();
         rows.dedup();
         assert_eq!(rows.len(), count);
+        for (section, directive) in rows {
+            let known = known::of_section(section).is_some_and(|mut known| known.any(|known| known == directive));
+            assert!(known, "systemd has no {section}.{directive}");
+        }
     }
 
     #[test]

@@ -43,6 +43,7 @@ mod stream_fields;
 mod stream_subjects;
 mod subject_owners;
 mod sync_interval;
+mod unit_directives;
 mod unit_names;
 mod user_names;
 mod work_queue_sources;
@@ -111,6 +112,7 @@ pub const RULES: &[Rule] = &[
     shards::RULE,
     services::RULE,
     environment::RULE,
+    unit_directives::RULE,
     unit_names::RULE,
     event_capture::RULE,
     user_names::RULE,

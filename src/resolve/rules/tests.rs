@@ -232,6 +232,10 @@ const CASES: &[Case] = &[
     ("environment", |d| in_environment(d, "NATS_URL", "nats://other.example")),
     ("environment", |d| in_environment(d, "a b", "x")),
     ("environment", |d| in_environment(d, "A", "x\ny")),
+    ("unit-directives", |d| {
+        let unit = Unit::from([("Service".to_owned(), [("ProtectSytem".to_owned(), vec!["full".to_owned()])].into())]);
+        add_service(d, "web", "web", Service { unit, ..service("web") });
+    }),
     ("unit-names", |d| add_unit(d, "a.servise", "Unit")),
     ("unit-names", |d| add_unit(d, "a.service", "Servise")),
     ("unit-names", |d| add_unit(d, "a.service", "X-a]\n[Service")),

@@ -1,7 +1,7 @@
 //! A unit that is declared has a name that systemd takes, sections that a unit of its kind has, and directives that are words.
 //!
 //! systemd.unit(5), systemd.service(5) and the pages of the other kinds. `X-` sections and directives are for others, and pass.
-//! What systemd makes of a directive is asked where the machine's own systemd is (`apply`, pre-checks).
+//! Whether systemd knows the directive is another rule's (LW0418).
 
 use super::holder::span;
 use super::{Check, Rule};
@@ -33,19 +33,40 @@ const KINDS: [(&str, Option<&str>); 9] = [
     ("swap", Some("Swap")),
 ];
 
+/// A unit whose name systemd takes, or what is laid over a service's.
+pub(super) struct Declared<'m> {
+    /// The option that declares its sections.
+    pub(super) path: String,
+    /// The section of its own kind; a target has none.
+    pub(super) own: Option<&'static str>,
+    pub(super) unit: &'m Unit,
+}
+
+/// All of a machine's, but those whose names systemd does not take.
+pub(super) fn units(machine: &Machine) -> impl Iterator<Item = Declared<'_>> {
+    let units = machine.options.units.iter().filter_map(|(name, unit)| {
+        let own = own_section(name).ok()?;
+        Some(Declared { path: unit_path(name), own, unit })
+    });
+    units.chain(machine.options.services.iter().map(|(name, service)| {
+        let path = format!("services.{name}.unit");
+        Declared { path, own: Some("Service"), unit: &service.unit }
+    }))
+}
+
+fn unit_path(name: &str) -> String {
+    format!("units.{}", path_key(name))
+}
+
 fn check(machine: &Machine, _: &Domain, report: &mut Report) {
-    for (name, unit) in &machine.options.units {
-        let path = format!("units.{}", path_key(name));
-        match own_section(name) {
-            Ok(own) => sections(machine, &path, own, unit, report),
-            Err(way_out) => {
-                let says = format!("`{}` is not the name of a unit", name.escape_debug());
-                report.push(Diagnostic::error(CODE, span(machine, &path), says).help(way_out));
-            }
+    for name in machine.options.units.keys() {
+        if let Err(way_out) = own_section(name) {
+            let says = format!("`{}` is not the name of a unit", name.escape_debug());
+            report.push(Diagnostic::error(CODE, span(machine, &unit_path(name)), says).help(way_out));
         }
     }
-    for (name, service) in &machine.options.services {
-        sections(machine, &format!("services.{name}.unit"), Some("Service"), &service.unit, report);
+    for declared in units(machine) {
+        sections(machine, &declared, report);
     }
 }
 
@@ -65,8 +86,8 @@ fn own_section(name: &str) -> Result<Option<&'static str>, String> {
     })
 }
 
-fn sections(machine: &Machine, path: &str, own: Option<&'static str>, unit: &Unit, report: &mut Report) {
-    let known = || ["Unit", "Install"].into_iter().chain(own);
+fn sections(machine: &Machine, Declared { path, own, unit }: &Declared<'_>, report: &mut Report) {
+    let known = || ["Unit", "Install"].into_iter().chain(*own);
     let of_others = |section: &str| section.starts_with("X-") && word(section);
     let passes = |section: &str| known().any(|known| known == section) || of_others(section);
     for section in unit.keys().filter(|section| !passes(section)) {
@@ -87,6 +108,6 @@ fn sections(machine: &Machine, path: &str, own: Option<&'static str>, unit: &Uni
 }
 
 /// Sections and directives are words, so that none can be more than a name.
-fn word(text: &str) -> bool {
+pub(super) fn word(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
