@@ -16,7 +16,7 @@ fn home() -> PathBuf {
 }
 
 /// Cases of what is judged beside the table: contracts, events, secrets.
-const BESIDE: [(u16, &str); 20] = [
+const BESIDE: [(u16, &str); 21] = [
     (413, "event-sets"),
     (414, "repeated-events"),
     (501, "subject-grammar"),
@@ -34,6 +34,7 @@ const BESIDE: [(u16, &str); 20] = [
     (521, "unknown-event"),
     (522, "not-an-event"),
     (523, "bad-event-data"),
+    (419, "unused-events"),
     (420, "reported-hardware"),
     (601, "secrets"),
     (602, "placeholders"),

@@ -63,6 +63,8 @@ pub struct Message {
 pub struct Schema {
     pub path: String,
     pub source: SourceId,
+    /// As it was written, for places in it.
+    pub text: Box<str>,
     pub json: serde_json::Value,
 }
 

@@ -315,7 +315,7 @@ fn named<N>(id: SourceId, text: &str, parse: fn(&str) -> Result<N, Fault>, repor
 
 fn schema(path: &str, id: SourceId, text: &str, report: &mut Report) -> Option<Schema> {
     match serde_json::from_str(text) {
-        Ok(json) => Some(Schema { path: path.to_owned(), source: id, json }),
+        Ok(json) => Some(Schema { path: path.to_owned(), source: id, json, text: text.into() }),
         Err(error) => {
             report.push(json_fault(id, text, 0, &error));
             None

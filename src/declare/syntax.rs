@@ -123,6 +123,7 @@ fn advise(id: SourceId, text: &str, range: std::ops::Range<usize>, error: &Parse
         "unexpected key or value" => ("more than one thing on the line", "give each key a line of its own"),
         "key with no value" => ("`=` is missing", "write `key = value`; a key with spaces stands in quotes"),
         "unquoted keys cannot be empty" => ("the key is missing", "write a key before the `=`"),
+        "invalid unquoted key" if written == ":" => ("`=` stands between a key and its value", "write `key = value`"),
         "invalid unquoted key" => ("the key has a character that must stand in quotes", "write `\"…\"` around the key"),
         "missing escaped value" => {
             ("there is no such escape", "write `\\\\` for a backslash, or put the text in single quotes")

@@ -298,17 +298,17 @@ impl<'a> Linker<'a> {
         match whole {
             Ok(whole) => Some(whole),
             Err(misfit) => {
-                let source = self.declared.schemas[&*path.value].source;
-                let text = format!("`contracts/{}` is not a JSON Schema: {}", path.value, misfit.message);
-                let finding =
-                    Diagnostic::error(BAD_SCHEMA, Span::new(source, 0..0), text).also(path.span, "named here");
-                let finding = finding
-                    .help("mend the schema; <https://json-schema.org/understanding-json-schema> says what it may hold");
-                report.push(if misfit.pointer.is_empty() {
-                    finding
-                } else {
-                    finding.label(format!("at `{}`", misfit.pointer))
-                });
+                let file = &self.declared.schemas[&*path.value];
+                let says = format!("`contracts/{}` is not a JSON Schema: {}", path.value, misfit.message);
+                let place = match misfit.pointer.as_str() {
+                    "" => 0..0,
+                    pointer => schemas::place(&file.text, pointer),
+                };
+                report.push(
+                    Diagnostic::error(BAD_SCHEMA, Span::new(file.source, place), says).also(path.span, "named here").help(
+                        "mend the schema; <https://json-schema.org/understanding-json-schema> says what it may hold",
+                    ),
+                );
                 None
             }
         }

@@ -114,6 +114,7 @@ fn whole(domain: &declare::Domain, declared: &Declared, rounds: &[Generated], re
     let (messages, services) = linked.unwrap_or_default();
     let events = events.unwrap_or_default();
     report.absorb(rules::event_sets(declared));
+    report.absorb(rules::unused_events(declared));
     report.absorb(rules::repeated_events(declared));
     report.absorb(rules::placeholders(declared));
     report.absorb(rules::reported_hardware(declared));

@@ -64,6 +64,10 @@ impl Visit<'_, '_> {
         let first = edges.iter().enumerate().min_by_key(|(_, (_, span))| *span).map_or(0, |(at, _)| at);
         edges.rotate_left(first);
         let ring: Vec<String> = edges.iter().chain(edges.first()).map(|(name, _)| format!("`{name}`")).collect();
+        if let [(name, span)] = edges.as_slice() {
+            let says = format!("the module `{name}` imports itself");
+            return self.report.push(Diagnostic::error(codes::IMPORT_CYCLE, *span, says).help("remove it"));
+        }
         let mut error = Diagnostic::error(
             codes::IMPORT_CYCLE,
             edges[0].1,

@@ -261,7 +261,15 @@ mod tests {
 
     fn schemas(files: &[(&str, Value)]) -> Schemas {
         let entry = |(path, json): &(&str, Value)| {
-            ((*path).to_owned(), Schema { path: (*path).to_owned(), source: SourceId(0), json: json.clone() })
+            (
+                (*path).to_owned(),
+                Schema {
+                    path: (*path).to_owned(),
+                    source: SourceId(0),
+                    json: json.clone(),
+                    text: json.to_string().into(),
+                },
+            )
         };
         Schemas::new(&files.iter().map(entry).collect())
     }

@@ -45,6 +45,7 @@ mod subject_owners;
 mod sync_interval;
 mod unit_directives;
 mod unit_names;
+mod unused_events;
 mod user_names;
 mod work_queue_sources;
 
@@ -56,6 +57,7 @@ pub use placeholders::placeholders;
 pub use repeated_events::repeated_events;
 pub use reported_hardware::reported_hardware;
 pub use secrets::{conceal, holds_secret, made_secret, secrets};
+pub use unused_events::unused_events;
 
 use super::model::{Domain, Machine};
 use crate::diag::{Code, Report};

@@ -33,7 +33,8 @@ fn check(machine: &Machine, domain: &Domain, report: &mut Report) {
             ),
             Some(program) if !program.starts_with('/') => {
                 let finding = refuse("exec", format!("`{program}` is not an absolute path, and no shell looks for it"));
-                report.push(finding.help(format!("write `exec = [\"/usr/bin/{program}\", …]`")));
+                let name = program.rsplit('/').next().unwrap_or_default();
+                report.push(finding.help(format!("say where it is on the machine: `exec = [\"/usr/bin/{name}\", …]`")));
             }
             Some(_) => {}
         }
