@@ -3,7 +3,7 @@
 //! Refuses: messages that no contract has, payloads that do not fit their schema, and calling sent what no stream stored.
 
 use super::api::{self, Failure};
-use crate::declare::MessageKind;
+use crate::declare::{MessageKind, nearest};
 use crate::resolve::{Message, schemas};
 use async_nats::client::{RequestError, RequestErrorKind};
 use async_nats::{Client, HeaderMap, Subscriber};
@@ -35,6 +35,9 @@ pub struct Envelope<'a> {
 /// and the schema does not want text there.
 pub fn payload(message: &Message, fields: &[(String, String)]) -> Result<Value, String> {
     let schema = message.schema.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    if let Some(strange) = schema.as_ref().and_then(|schema| strange_field(message, schema, fields)) {
+        return Err(strange);
+    }
     let wants_text = |name: &str| schema.as_ref().is_some_and(|schema| schema["properties"][name]["type"] == "string");
     let mut object = Map::new();
     for (name, text) in fields {
@@ -44,6 +47,18 @@ pub fn payload(message: &Message, fields: &[(String, String)]) -> Result<Value, 
         }
     }
     fitting(message, Value::Object(object))
+}
+
+/// What is said of a field that the schema does not have and takes no others besides.
+fn strange_field(message: &Message, schema: &Value, fields: &[(String, String)]) -> Option<String> {
+    let known = schema["properties"].as_object().filter(|_| schema["additionalProperties"] == false)?;
+    let (strange, _) = fields.iter().find(|(name, _)| !known.contains_key(name))?;
+    let way_out = match nearest(strange, known.keys().map(String::as_str)) {
+        Some(near) => format!("write `{near}=…`"),
+        None if known.is_empty() => "it has none".to_owned(),
+        None => format!("it has {}", known.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
+    };
+    Some(format!("`{}` has no field `{strange}`: {way_out}", message.name))
 }
 
 /// The payload, if it fits the message's schema.
@@ -165,7 +180,8 @@ mod tests {
             (vec![("n", "7")], "title"),
             (vec![("title", "a"), ("n", "many")], "/n"),
             (vec![("title", "a"), ("title", "b")], "twice"),
-            (vec![("title", "a"), ("colour", "red")], "colour"),
+            (vec![("title", "a"), ("colour", "red")], "no field `colour`: it has `n`, `title`"),
+            (vec![("titel", "a")], "no field `titel`: write `title=…`"),
         ] {
             let error = payload(&message, &fields(&bad)).unwrap_err();
             assert!(error.contains(word), "{error}");
