@@ -250,6 +250,29 @@ async fn killed_while_it_goes_back_it_goes_back_again() {
     }
 }
 
+/// Ctrl-C: whoever asked for it sees the machine go back; once it is committed, it stays.
+#[tokio::test]
+async fn stopped_at_every_effect_it_is_back_or_committed() {
+    let (old, new) = generations();
+    let count = effects(&old, &new).await;
+    let mut ended = BTreeMap::new();
+    for at in 1..=count {
+        let mut machine = settled(&old, &new).await;
+        machine.stops_at = Some(at);
+        let done = change(&mut machine, Some(&old), &new).await;
+        is_one_of_both(&machine, &old, &new, &format!("stopped after effect {at} of {count}"));
+        match done {
+            Ok(_) => assert_eq!(machine.register.active, Some(2)),
+            Err(failure) => {
+                assert!(failure.to_string().ends_with("because it was stopped: Ctrl-C"), "{failure}");
+                assert!(!machine.watchdog && machine.register.active == Some(1), "{at}");
+            }
+        }
+        *ended.entry(machine.register.active).or_insert(0) += 1;
+    }
+    assert!(ended.len() == 2, "both ends occur: {ended:?}");
+}
+
 #[tokio::test]
 async fn packages_come_before_anything_is_begun_and_stay_whatever_becomes_of_it() {
     let (old, new) = generations();

@@ -82,6 +82,11 @@ pub trait Door: Send {
         self.probe(gate)
     }
 
+    /// Ends when the person who asked for this wants it to stop. Listens from the call on; never ends where nobody is there.
+    fn stop(&self) -> impl Future<Output = ()> + Send + 'static {
+        std::future::pending()
+    }
+
     /// Time since some moment, and waiting.
     fn clock(&mut self) -> Duration;
     fn pause(&mut self, time: Duration) -> impl Future<Output = ()> + Send;

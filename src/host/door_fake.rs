@@ -12,7 +12,12 @@ use crate::plan::machine::secrets::{self, SecretFile};
 use crate::plan::machine::{Act, Content, Observation, SeenFile, SeenUnit};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
+use tokio::task::yield_now;
 
 /// How it dies at the chosen effect, and whether that effect has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +70,9 @@ pub struct FakeMachine {
     pub opens: BTreeMap<Gate, Duration>,
     pub dies_at: Option<(usize, Death)>,
     pub dead: bool,
+    /// The person stops it after this many effects.
+    pub stops_at: Option<usize>,
+    stopped: Arc<AtomicBool>,
     /// Effects so far, in words.
     pub done: Vec<String>,
     time: Duration,
@@ -80,6 +88,9 @@ impl FakeMachine {
             bail!("it died before this");
         }
         act(self)?;
+        if self.stops_at == Some(self.done.len()) {
+            self.stopped.store(true, Ordering::Relaxed);
+        }
         if death == Some(Death::After) {
             self.dead = true;
             bail!("it died after this");
@@ -175,6 +186,11 @@ impl Door for FakeMachine {
             it.register.attempt = Some(attempt.clone());
             Ok(())
         })
+    }
+
+    fn stop(&self) -> impl Future<Output = ()> + Send + 'static {
+        let stopped = self.stopped.clone();
+        poll_fn(move |_| if stopped.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending })
     }
 
     async fn commit(&mut self) -> Result<()> {
@@ -310,6 +326,7 @@ impl Door for FakeMachine {
     }
 
     async fn daemon_reload(&mut self) -> Result<()> {
+        yield_now().await;
         self.effect("daemon-reload".into(), |it| {
             it.load();
             Ok(())
@@ -317,6 +334,7 @@ impl Door for FakeMachine {
     }
 
     async fn job(&mut self, job: Job, unit: &str) -> Result<()> {
+        yield_now().await;
         self.effect(format!("{job:?} {unit}").to_lowercase(), |it| {
             if job == Job::Stop {
                 it.running.remove(unit);
@@ -345,6 +363,7 @@ impl Door for FakeMachine {
     }
 
     async fn pause(&mut self, time: Duration) {
+        yield_now().await;
         self.time += time;
     }
 }

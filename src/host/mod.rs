@@ -30,6 +30,8 @@ pub mod identity_files;
 #[cfg(feature = "world")]
 pub mod keys;
 #[cfg(feature = "world")]
+pub mod interrupt;
+#[cfg(feature = "world")]
 pub mod lease;
 #[cfg(feature = "world")]
 pub mod link;

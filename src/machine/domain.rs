@@ -9,6 +9,7 @@ use crate::compile::Desired;
 use crate::diag::{Checked, Report, Sources};
 use crate::foreground::Fault;
 use crate::host::endpoint::{self, Endpoint, Login};
+use crate::host::interrupt;
 use crate::host::jetstream::JetStream;
 use crate::host::keys::KeyStore;
 use crate::host::lease::{self, Lease, Terms};
@@ -18,8 +19,10 @@ use crate::identity::{self, UserId};
 use crate::load;
 use crate::plan::{self, Observed, Plan, Scope};
 use anyhow::{Context as _, Result, bail};
+use futures_util::future::{Either, select};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,6 +136,7 @@ pub async fn apply_domain(
     }
     let terms = Terms::of_cluster(desired.cluster_members.len());
     let mut seen = (plan, generation(&observed));
+    let mut stop = None;
     loop {
         let (agreed, highest) = seen;
         if agreed.refused().next().is_some() {
@@ -141,9 +145,17 @@ pub async fn apply_domain(
         if !talk.agree(&agreed)? {
             return Ok(None);
         }
-        let whom = &mut |whom: &str| talk.waits_for(whom);
-        world.lease = Some(Lease::take(&jetstream, terms, &by(person), highest, whom).await?);
-        let done = under_lease(&agreed, &mut world, journal, sources, talk).await;
+        let work = async {
+            let whom = &mut |whom: &str| talk.waits_for(whom);
+            world.lease = Some(Lease::take(&jetstream, terms, &by(person), highest, whom).await?);
+            under_lease(&agreed, &mut world, journal, sources, talk).await
+        };
+        // One for all rounds: what came while somebody was asked again is heard afterwards.
+        let stop = stop.get_or_insert_with(|| Box::pin(interrupt::came()));
+        let done = match select(stop, pin!(work)).await {
+            Either::Left(_) => Err(stopped()),
+            Either::Right((done, _)) => done,
+        };
         if let Some(lease) = world.lease.take() {
             lease.release().await;
         }
@@ -156,6 +168,11 @@ pub async fn apply_domain(
             }
         }
     }
+}
+
+/// Each step is whole or not begun, so nothing need be undone.
+fn stopped() -> anyhow::Error {
+    anyhow::anyhow!("it was stopped: Ctrl-C\nhelp: what was done stays; `leafwright apply domain` does the rest")
 }
 
 enum Carried {

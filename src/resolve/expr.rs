@@ -609,7 +609,7 @@ mod tests {
             ("1 2", "`2` stands where it could end; an operator is missing before it"),
             ("1 + $", "`$` means nothing here"),
         ] {
-            let fault = condition(text, &mut Known::default()).err().expect(text);
+            let Err(fault) = condition(text, &mut Known::default()) else { panic!("{text} parses") };
             assert_eq!(fault.message, format!("this expression does not parse: {said}"), "{text}");
         }
     }

@@ -26,6 +26,10 @@ fn is_back_at(machine: &Machine, generation: u64) {
 fn begin(machine: &Machine, operator: &Operator) -> crate::lab::Running {
     operator.settings("office", "leaf.max_pending = \"16MiB\"");
     operator.take_to(machine);
+    applying(machine)
+}
+
+fn applying(machine: &Machine) -> crate::lab::Running {
     let words = ["leafwright", "apply", "office", "--domain", DOMAIN, "--yes", "--steady", "100", "--within", "200"];
     let apply = machine.spawn(words);
     until("the new configuration is placed and runs", DEADLINE, || {
@@ -61,9 +65,16 @@ pub fn a_killed_apply_goes_back() {
     is_back_at(&office, 1);
     let reason = register(&office)["returned"]["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("ended before it was committed"), "{reason}");
+    // Stopped by hand: whoever did it sees the machine go back.
+    let stopped = applying(&office);
+    office.must(["pkill", "-INT", "-f", "^leafwright apply"]);
+    let stopped = stopped.wait(DEADLINE);
+    assert_eq!(stopped.status.code(), Some(4), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("back at generation 1, because it was stopped: Ctrl-C"), "{}", stopped.stderr);
+    is_back_at(&office, 1);
     // And forward again: nothing stands in the way.
     let said = operator.applied(&office);
-    assert!(said.contains("generation 3: "), "{said}");
+    assert!(said.contains("generation 4: "), "{said}");
 }
 
 pub fn a_power_cut_goes_back() {

@@ -15,7 +15,9 @@ use crate::host::machine::register::Mode;
 use crate::plan::machine::gates::Gate;
 use crate::plan::machine::{Content, MachinePlan, MachineStep};
 use anyhow::{Error, Result};
+use futures_util::future::{Either, select};
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 /// A generation: its number, and what its closure puts on the machine.
@@ -124,7 +126,8 @@ pub async fn install<D: Door>(
     steps::carry_out(door, generation, &plan.first, &mut count, tell).await.map_err(Failure::NotInstalled)
 }
 
-/// Carries the plan out, but for what comes `first`. On a failure the machine has gone back when this returns.
+/// Carries the plan out, but for what comes `first`. On a failure, or when it is stopped before the commit, the machine has gone
+/// back when this returns.
 pub async fn activate<D: Door, O: Objects>(
     door: &mut D,
     objects: &mut O,
@@ -133,6 +136,7 @@ pub async fn activate<D: Door, O: Objects>(
 ) -> Result<Done, Failure> {
     let before = gates::before(door, change.gates, change.old).await;
     let from = change.old.map(|old| old.number);
+    let stop = door.stop();
     let attempt = Attempt { from, to: change.new.number, mode: change.mode, within: change.at_most() };
     door.begin(&attempt).await.map_err(Failure::NotBegun)?;
     let forward = async {
@@ -145,10 +149,18 @@ pub async fn activate<D: Door, O: Objects>(
         steps::carry_out(door, change.new.number, &change.plan.after, &mut count, tell).await?;
         let Change { gates, within, steady, .. } = *change;
         gates::hold(door, &Wait { gates, before: &before, within, end, steady }, tell).await?;
-        door.commit().await.map_err(StepFailed::commit)?;
         Ok::<_, StepFailed>((count, made))
     };
-    let (mut count, made) = match forward.await {
+    // What is cut short by it is observed anew on the way back, as after a kill.
+    let proved = match select(pin!(stop), pin!(forward)).await {
+        Either::Left(_) => Err(StepFailed::stopped()),
+        Either::Right((proved, _)) => proved,
+    };
+    let committed = match proved {
+        Ok(proved) => door.commit().await.map(|()| proved).map_err(StepFailed::commit),
+        Err(failed) => Err(failed),
+    };
+    let (mut count, made) = match committed {
         Ok(done) => done,
         Err(failed) => return Err(back::after(door, change, &failed, tell).await),
     };

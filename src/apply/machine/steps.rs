@@ -5,7 +5,7 @@
 use super::Progress;
 use crate::host::door::{Accounts, Door, Job};
 use crate::plan::machine::{Act, MachinePlan, MachineStep};
-use anyhow::{Error, Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 
 /// What failed, with how much was done before.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ impl StepFailed {
 
     pub(super) fn objects(error: Error) -> Self {
         Self { what: "streams and events".to_owned(), error }
+    }
+
+    pub(super) fn stopped() -> Self {
+        Self { what: "it was stopped".to_owned(), error: anyhow!("Ctrl-C") }
     }
 
     pub(super) fn commit(error: Error) -> Self {

@@ -9,7 +9,7 @@ use super::{Home, files, generations, go_on, room};
 use crate::compile::gates::{DeclaredGate, Proof};
 use crate::host::door::{Accounts, Attempt, Door, Job};
 use crate::host::systemd::{Systemd, Transient};
-use crate::host::{accounts, credentials, monitor, packages, programs};
+use crate::host::{accounts, credentials, interrupt, monitor, packages, programs};
 use crate::name::MachineName;
 use crate::plan::machine::gates::{Gate, Seen};
 use crate::plan::machine::secrets::SecretFile;
@@ -215,6 +215,10 @@ impl<L: Link> Door for Real<'_, L> {
         room::keep(self.home, self.lock).context("there is no room for a way back")?;
         let watch = self.boot.watch(attempt.within)?;
         self.change(|register| register.begin(attempt.to, attempt.mode, watch))
+    }
+
+    fn stop(&self) -> impl Future<Output = ()> + Send + 'static {
+        interrupt::came()
     }
 
     async fn commit(&mut self) -> Result<()> {
