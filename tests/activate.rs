@@ -8,7 +8,9 @@ mod fixture;
 
 use anyhow::Result;
 use fixture::edit;
-use leafwright::apply::machine::{self, Change, Count, Failure, Generation, Objects, activate, carry_out, go_back};
+use leafwright::apply::machine::{
+    self, Change, Count, Failure, Generation, Objects, Progress, activate, carry_out, go_back,
+};
 use leafwright::compile::gates::{DeclaredGate, Proof};
 use leafwright::compile::packages::DeclaredPackage;
 use leafwright::host::door::Door;
@@ -335,7 +337,14 @@ async fn what_was_broken_before_does_not_stand_in_the_way() {
         within: times.0,
         steady: times.1,
     };
-    activate(&mut machine, &mut NoObjects, &change, &mut |_| ()).await.expect("the link was away before");
+    let mut told = vec![];
+    let mut tell = |progress: Progress<'_>| {
+        if let Progress::AsBefore { gate, what } = progress {
+            told.push((gate.clone(), what.to_owned()));
+        }
+    };
+    activate(&mut machine, &mut NoObjects, &change, &mut tell).await.expect("the link was away before");
+    assert_eq!(told, [(Gate::Link, "no answer".to_owned())]);
     assert_eq!(machine.register.active, Some(2));
 }
 

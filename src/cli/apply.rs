@@ -2,7 +2,6 @@
 
 use super::{Exit, WrongUsage, keys, talk};
 use crate::apply::machine::Progress;
-use crate::foreground::Fault;
 use crate::host::machine::register::Mode;
 use crate::host::machine::{Home, STATE};
 use crate::machine::{self, Asked, DomainTalk, Order, Outcome, Talk, history};
@@ -30,7 +29,7 @@ pub struct Args {
     #[command(flatten)]
     how: How,
     /// Write the files of the machine below this directory, for an image or a container; nothing is started
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "out", "keys"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "out", "keys", "within", "steady"])]
     root: Option<PathBuf>,
     /// As far as the pre-checks, and touch nothing
     #[arg(long)]
@@ -56,6 +55,10 @@ pub struct RollbackArgs {
     how: How,
 }
 
+/// For everything up to the commit.
+const WITHIN: Duration = Duration::from_secs(60);
+/// How long what was started must stay up before it.
+const STEADY: Duration = Duration::from_secs(5);
 /// Where a machine has this program.
 const PROGRAM: &str = "/usr/local/bin/leafwright";
 
@@ -68,12 +71,12 @@ struct How {
     /// How long it lasts: `persist`; `test` is gone after a reboot; `boot` begins with the next one
     #[arg(long, value_name = "MODE", default_value = "persist", value_parser = mode)]
     mode: Mode,
-    /// Seconds until everything must hold, but for gates that declare `within`
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    within: u64,
-    /// Seconds for which what was started must stay up before the commit
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
-    steady: u64,
+    /// Seconds until everything must hold, but for gates that declare `within` [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    within: Option<u64>,
+    /// Seconds for which what was started must stay up before the commit [default: 5]
+    #[arg(long, value_name = "SECONDS")]
+    steady: Option<u64>,
     /// Who does it, for the history: a person of the domain [default: the user who ran this]
     #[arg(long, value_name = "NAME", value_parser = person)]
     person: Option<PersonName>,
@@ -107,9 +110,19 @@ fn mode(text: &str) -> Result<Mode, String> {
 }
 
 impl How {
-    fn order(&self, asked: Asked) -> Order {
-        let (within, steady) = (Duration::from_secs(self.within), Duration::from_secs(self.steady));
-        Order { person: self.who(), mode: self.mode, asked, reviewed: None, within, steady }
+    /// Times that were asked for, which a boot does not hear of: its gates have two minutes.
+    fn given_times(&self) -> [(&'static str, bool); 2] {
+        [("--within", self.within.is_some()), ("--steady", self.steady.is_some())]
+    }
+
+    fn order(&self, asked: Asked) -> Result<Order> {
+        if let (Mode::Boot, Some((option, _))) = (self.mode, self.given_times().iter().find(|(_, given)| *given)) {
+            let says = format!("{option} is for a change that is made now; after a boot the gates have two minutes");
+            return Err(WrongUsage(says).into());
+        }
+        let seconds = |given: Option<u64>, else_: Duration| given.map_or(else_, Duration::from_secs);
+        let (within, steady) = (seconds(self.within, WITHIN), seconds(self.steady, STEADY));
+        Ok(Order { person: self.who(), mode: self.mode, asked, reviewed: None, within, steady })
     }
 
     fn who(&self) -> String {
@@ -134,9 +147,7 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     let keys = args.keys.clone().unwrap_or_else(|| args.how.state.join("keys"));
     let prepared = match machine::prepare(root, &args.machine, &keys) {
         Ok(prepared) => prepared,
-        Err(Fault::Usage(text)) => return Err(WrongUsage(text).into()),
-        Err(Fault::Unsound { report, sources }) => return Ok(talk::judge(&report, &sources)),
-        Err(Fault::World(error)) => return Err(error),
+        Err(fault) => return talk::failed(fault),
     };
     talk::judge(&prepared.report, &prepared.sources);
     if let Some(person) = args.how.person.as_ref().filter(|person| !prepared.domain.people.contains_key(*person)) {
@@ -158,7 +169,7 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     }
     let asked = if args.dry_run { Asked::DryRun } else { Asked::All };
     let reviewed = args.plan.as_deref().map(reviewed).transpose()?;
-    let order = Order { reviewed, ..args.how.order(asked) };
+    let order = Order { reviewed, ..args.how.order(asked)? };
     let mut voice = args.how.voice();
     let outcome = block_on(async {
         let outcome = machine::apply(&home, &prepared, &order, &mut voice).await;
@@ -193,7 +204,7 @@ fn domain(args: &Args, root: &Path) -> Result<Exit> {
         ("--plan", args.plan.is_some()),
         ("--mode", args.how.mode != Mode::Persist),
     ];
-    if let Some((option, _)) = of_a_machine.iter().find(|(_, given)| *given) {
+    if let Some((option, _)) = of_a_machine.iter().chain(&args.how.given_times()).find(|(_, given)| *given) {
         return Err(WrongUsage(format!(
             "{option} is for a machine; `apply domain` changes the cluster's own objects, now"
         ))
@@ -201,9 +212,7 @@ fn domain(args: &Args, root: &Path) -> Result<Exit> {
     }
     let prepared = match machine::prepare_domain(root, |name| keys::store_or(args.keys.as_deref(), name)) {
         Ok(prepared) => prepared,
-        Err(Fault::Usage(text)) => return Err(WrongUsage(text).into()),
-        Err(Fault::Unsound { report, sources }) => return Ok(talk::judge(&report, &sources)),
-        Err(Fault::World(error)) => return Err(error),
+        Err(fault) => return talk::failed(fault),
     };
     talk::judge(&prepared.report, &prepared.sources);
     let mut voice = args.how.voice();
@@ -232,7 +241,7 @@ fn domain(args: &Args, root: &Path) -> Result<Exit> {
 pub fn rollback(args: &RollbackArgs) -> Result<Exit> {
     let began = Instant::now();
     let home = args.how.home()?;
-    let order = args.how.order(Asked::All);
+    let order = args.how.order(Asked::All)?;
     let mut voice = args.how.voice();
     let outcome = block_on(async {
         let outcome = machine::rollback(&home, args.generation, &order, &mut voice).await;
@@ -342,6 +351,9 @@ impl Talk for Voice {
                 }
             }
             Progress::Committed => talk::say("  committed"),
+            Progress::AsBefore { gate, what } => {
+                talk::say(&format!("  not proved, as before: {}: {what}", gate.name()));
+            }
             Progress::GoingBack { reason } => talk::say(&format!("going back: {reason}")),
         }
     }

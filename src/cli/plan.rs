@@ -1,7 +1,7 @@
 //! `plan`: what `up` would do and why, without doing it.
 
 use super::up::Voice;
-use super::{Exit, WrongUsage, talk};
+use super::{Exit, talk};
 use crate::foreground::{self, Fault, Request};
 use crate::host::nats_server;
 use crate::plan::{Plan, render};
@@ -39,9 +39,7 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     runtime.shutdown_background();
     match planned {
         Ok(plan) => tell(args, &plan),
-        Err(Fault::Usage(text)) => Err(WrongUsage(text).into()),
-        Err(Fault::Unsound { report, sources }) => Ok(talk::judge(&report, &sources)),
-        Err(Fault::World(error)) => Err(error),
+        Err(fault) => talk::failed(fault),
     }
 }
 

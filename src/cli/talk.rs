@@ -31,6 +31,17 @@ pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
+/// Says why there is nothing to go on with.
+#[cfg(feature = "world")]
+pub(super) fn failed(fault: crate::foreground::Fault) -> anyhow::Result<Exit> {
+    use crate::foreground::Fault;
+    match fault {
+        Fault::Usage(text) => Err(super::WrongUsage(text).into()),
+        Fault::Unsound { report, sources } => Ok(judge(&report, &sources)),
+        Fault::World(error) => Err(error),
+    }
+}
+
 /// Prints the errors and what `check` never sees, and how many warnings `check` shows. The exit code that follows.
 pub fn judge(report: &Report, sources: &Sources) -> Exit {
     let mut shown = report.clone();

@@ -1,7 +1,7 @@
 //! `up`: run machines in the foreground, no root, no systemd.
 
 use super::heard::Heard;
-use super::{Exit, WrongUsage, talk};
+use super::{Exit, talk};
 use crate::apply::Progress;
 use crate::apply::live::SeedProgress;
 use crate::foreground::summary::{self, Ending};
@@ -43,9 +43,7 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     match runtime.block_on(up(args, root)) {
         Ok(exit) => Ok(exit),
-        Err(Fault::Usage(text)) => Err(WrongUsage(text).into()),
-        Err(Fault::Unsound { report, sources }) => Ok(talk::judge(&report, &sources)),
-        Err(Fault::World(error)) => Err(error),
+        Err(fault) => talk::failed(fault),
     }
 }
 

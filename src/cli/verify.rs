@@ -1,7 +1,7 @@
 //! `verify`: try what was promised, on a domain that an `up` runs, or on the machine that this is.
 
 use super::heard::Heard;
-use super::{Exit, WrongUsage, talk};
+use super::{Exit, talk};
 use crate::foreground::{self, Fault, Proof, Request};
 use crate::host::machine::{Home, STATE, generations, register};
 use crate::machine::bootstrap::DOMAIN;
@@ -42,9 +42,7 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
             talk::print(&if args.json { format!("{json:#}\n") } else { human });
             Ok(if is_sound { Exit::Done } else { Exit::World })
         }
-        Err(Fault::Usage(text)) => Err(WrongUsage(text).into()),
-        Err(Fault::Unsound { report, sources }) => Ok(talk::judge(&report, &sources)),
-        Err(Fault::World(error)) => Err(error),
+        Err(fault) => talk::failed(fault),
     }
 }
 

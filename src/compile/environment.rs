@@ -7,7 +7,7 @@ use super::link::Linked;
 use super::template::{self, Format};
 use crate::declare::MessageKind;
 use crate::name::ServiceName;
-use crate::resolve::{Machine, Service};
+use crate::resolve::{Machine, Service, rules};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,12 +70,7 @@ struct Line<'a> {
 
 /// The text of the environment file.
 pub fn print(variables: &BTreeMap<String, String>) -> Result<String, String> {
-    let word = |name: &str| {
-        !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
-    if let Some(bad) = variables.keys().find(|name| !word(name)) {
+    if let Some(bad) = variables.keys().find(|name| !rules::is_variable(name)) {
         return Err(format!("`{}` is not the name of an environment variable", bad.escape_debug()));
     }
     let lines: Vec<Line<'_>> = variables.iter().map(|(name, value)| Line { name, value }).collect();

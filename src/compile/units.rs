@@ -9,7 +9,7 @@ use super::template::{self, Format};
 use crate::declare::MessageKind;
 use crate::diag::{Code, Diagnostic, Report, Span};
 use crate::name::{Duration, ServiceName};
-use crate::resolve::{Machine, Part, Service, Unit};
+use crate::resolve::{Machine, Part, Service, Unit, directives};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -301,25 +301,19 @@ fn lines(section: &Section) -> Vec<Line<'_>> {
     lines.collect()
 }
 
-/// Names of units, sections and directives are words of systemd's own, so that none of them can be more than a name.
+/// The rules said so before (LW0703); what is printed says it again, because a name that is more than a word would be more lines.
 fn judge(file: &UnitFile) -> Result<(), String> {
-    let kinds = ["service", "socket", "timer", "target", "path", "mount", "automount", "slice", "swap"];
-    let unit_word = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
-    let known = file.name.rsplit_once('.').is_some_and(|(stem, kind)| !stem.is_empty() && kinds.contains(&kind));
-    if !known || !file.name.chars().all(unit_word) {
+    if directives::own_section(&file.name).is_err() {
         return Err(format!("`{}` is not the name of a unit", file.name));
     }
-    let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    for (section, directives) in &file.unit {
-        if let Some(bad) = std::iter::once(section).chain(directives.keys()).find(|name| !word(name)) {
-            return Err(format!(
-                "`{}` cannot be a section or directive of the unit `{}`",
-                bad.escape_debug(),
-                file.name
-            ));
+    let mut names =
+        file.unit.iter().flat_map(|(section, directives)| std::iter::once(section).chain(directives.keys()));
+    match names.find(|name| !directives::is_word(name)) {
+        None => Ok(()),
+        Some(bad) => {
+            Err(format!("`{}` cannot be a section or directive of the unit `{}`", bad.escape_debug(), file.name))
         }
     }
-    Ok(())
 }
 
 /// For each line of the text, where its directive was declared.

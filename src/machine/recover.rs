@@ -248,7 +248,7 @@ pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<
     let end = door.clock() + within;
     let wait = Wait { gates: &gates, before: &before, within, end, steady };
     match machine::hold(&mut door, &wait, &mut |_| ()).await {
-        Ok(()) => {
+        Ok(_as_before) => {
             door.commit().await?;
             let committed = End::Committed { but: None };
             let _told_by_the_next_apply = history::ended(home, &lock, pending.from, pending.to, &committed);

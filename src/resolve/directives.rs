@@ -1,7 +1,45 @@
 //! The directives that systemd knows, by section: the manager of version 257 prints them (`systemd --dump-configuration-items`),
 //! old spellings among them; what 258 to 260 added is from `src/core/load-fragment-gperf.gperf.in` and the release notes.
 //!
+//! And which sections a unit of a kind has: systemd.unit(5), systemd.service(5) and the pages of the other kinds.
+//!
 //! Refuses: saying that a directive is wrong. A newer systemd knows more.
+
+use crate::declare::nearest;
+
+/// The end of a unit's name, and the section that is its kind's own; a target has none.
+const KINDS: [(&str, Option<&str>); 9] = [
+    ("service", Some("Service")),
+    ("socket", Some("Socket")),
+    ("timer", Some("Timer")),
+    ("target", None),
+    ("path", Some("Path")),
+    ("mount", Some("Mount")),
+    ("automount", Some("Automount")),
+    ("slice", Some("Slice")),
+    ("swap", Some("Swap")),
+];
+
+/// The section of the unit's own kind, or what to write instead of its name.
+pub fn own_section(name: &str) -> Result<Option<&'static str>, String> {
+    let word = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    let ends = || KINDS.iter().map(|(kind, _)| *kind);
+    let Some((stem, kind)) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else {
+        return Err(format!("a unit ends with its kind: `{name}.service`"));
+    };
+    if !name.chars().all(word) {
+        return Err("letters, digits and `:-_.\\@`".to_owned());
+    }
+    KINDS.iter().find(|(known, _)| *known == kind).map(|(_, own)| *own).ok_or_else(|| match nearest(kind, ends()) {
+        Some(near) => format!("write `{stem}.{near}`"),
+        None => format!("a unit ends with its kind: {}", ends().collect::<Vec<_>>().join(", ")),
+    })
+}
+
+/// Sections and directives are words, so that none can be more than a name.
+pub fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
 
 /// The directives that a section may have; `None` for a section that no unit of systemd has, and for those of others (`X-`).
 pub fn of_section(section: &str) -> Option<impl Iterator<Item = &'static str>> {

@@ -2,6 +2,8 @@
 //!
 //! Refuses: references that are computed. `streams.orders.copies` can be followed before anything runs; `streams[name]` cannot.
 
+mod syntax;
+
 use super::budget::{self, Interpreter};
 use super::val::Val;
 use crate::name::{ByteSize, Duration, Fault};
@@ -189,7 +191,7 @@ fn expression(source: &str, offset: usize) -> Result<Expr, ExprFault> {
         message: format!("this is too much for one expression: {message}"),
         help: Some("give parts of it to options of their own, and read these".into()),
     })?;
-    let program = cel::Program::compile(source).map_err(|errors| syntax(&errors, source, offset))?;
+    let program = cel::Program::compile(source).map_err(|errors| syntax::fault(&errors, source, offset))?;
     let info = program.source_info();
     let mut walk =
         Walk { source, offset, place: &|id| info.offset_for(id), slots: vec![], locals: vec![], fault: None };
@@ -198,62 +200,6 @@ fn expression(source: &str, offset: usize) -> Result<Expr, ExprFault> {
         Some(fault) => Err(fault),
         None => Ok(Expr { ast: Arc::new(ast), slots: walk.slots, operators }),
     }
-}
-
-/// The way out of a syntax error.
-const HOW: &str = "write a CEL expression, such as `${machine.name + '.local'}`, or `$${` for a literal `${`";
-
-fn syntax(errors: &cel::ParseErrors, source: &str, offset: usize) -> ExprFault {
-    let Some(first) = errors.errors.first() else {
-        return ExprFault {
-            at: offset..offset + source.len(),
-            message: "this is not an expression".into(),
-            help: Some(HOW.into()),
-        };
-    };
-    let column = usize::try_from(first.pos.1).unwrap_or(1).saturating_sub(1);
-    // Columns of the parser count characters.
-    let start = source.char_indices().nth(column).map_or(source.len(), |(at, _)| at);
-    let end = source[start..].chars().next().map_or(source.len(), |c| start + c.len_utf8());
-    let said = first.msg.lines().next().unwrap_or_default();
-    ExprFault {
-        at: offset + start..offset + end,
-        message: format!("this expression does not parse: {}", in_words(said)),
-        help: Some(HOW.into()),
-    }
-}
-
-/// The parser speaks of its tokens; the rest of what it may say is passed on.
-fn in_words(said: &str) -> String {
-    let said = said.strip_prefix("Syntax error: ").unwrap_or(said);
-    let refused = || ["mismatched input '", "extraneous input '"].iter().find_map(|words| said.strip_prefix(words));
-    if let Some((found, expected)) = refused().and_then(|rest| rest.rsplit_once("' expecting ")) {
-        let expected = match expected.trim_matches('\'') {
-            "<EOF>" => None,
-            one if expected.starts_with('\'') => Some(format!("`{one}`")),
-            _ => Some("a value".to_owned()),
-        };
-        return match (found, expected) {
-            ("<EOF>", Some(expected)) => format!("it ends where {expected} is expected"),
-            (_, Some(expected)) => format!("`{found}` stands where {expected} is expected"),
-            (_, None) => format!("`{found}` stands where it could end; an operator is missing before it"),
-        };
-    }
-    if let Some((missing, found)) = said.strip_prefix("missing '").and_then(|rest| rest.split_once("' at '")) {
-        return match found.trim_end_matches('\'') {
-            "<EOF>" => format!("it ends where `{missing}` is expected"),
-            found => format!("`{found}` stands where `{missing}` is expected"),
-        };
-    }
-    match said.strip_prefix("token recognition error at: '").and_then(|rest| rest.strip_suffix('\'')) {
-        Some(found) => format!("`{found}` means nothing here"),
-        None => lower_first(said),
-    }
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// Replaces every reference in a tree by a slot.
@@ -511,7 +457,7 @@ fn failure(error: &cel::ExecutionError) -> String {
         Error::Overflow(..) => "the number is too large".into(),
         Error::UndeclaredReference(name) => format!("there is no function or name `{name}`"),
         Error::UnexpectedType { got, want } => format!("a value of type {want} is expected, not {got}"),
-        other => lower_first(&other.to_string()),
+        other => syntax::lower_first(&other.to_string()),
     }
 }
 
@@ -593,24 +539,5 @@ pub fn of_value<'v>(value: &'v crate::declare::Value, texts: &mut BTreeSet<&'v s
         Value::List(items) => items.iter().for_each(|item| of_value(&item.value, texts)),
         Value::Table(table) => table.entries.iter().for_each(|entry| of_value(&entry.value.value, texts)),
         _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_does_not_parse_is_said_in_words() {
-        for (text, said) in [
-            ("1 +", "it ends where a value is expected"),
-            ("* 2", "`*` stands where a value is expected"),
-            ("size('a'", "it ends where `)` is expected"),
-            ("1 2", "`2` stands where it could end; an operator is missing before it"),
-            ("1 + $", "`$` means nothing here"),
-        ] {
-            let Err(fault) = condition(text, &mut Known::default()) else { panic!("{text} parses") };
-            assert_eq!(fault.message, format!("this expression does not parse: {said}"), "{text}");
-        }
     }
 }

@@ -26,6 +26,9 @@ pub fn office(lab: &Lab) -> (Machine, Operator) {
     operator.sign();
     let output = operator.apply(&office, ["--steady", "0"]);
     assert!(output.success() && output.stderr.contains("generation 1: "), "{}{}", output.stdout, output.stderr);
+    // Its domain is away, and was before: that is no reason to go back, and no secret.
+    let unproved = "  not proved, as before: the domain answers over the link: ";
+    assert!(output.stderr.contains(unproved), "{}", output.stderr);
     (office, operator)
 }
 

@@ -109,6 +109,8 @@ pub fn modes_last_as_long_as_they_say() {
     let output = office.exec(["leafwright", "rollback", "1", "--yes", "--steady", "0"]);
     assert!(output.success(), "{}", output.stderr);
 
+    let output = operator.apply(&office, ["--mode", "boot", "--within", "5"]);
+    assert!(output.status.code() == Some(2) && output.stderr.contains("--within is for"), "{}", output.stderr);
     let output = operator.apply(&office, ["--mode", "boot"]);
     assert!(output.stderr.contains("begins with the next boot"), "{}", output.stderr);
     is_back_at(&office, 1);

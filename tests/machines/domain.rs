@@ -267,8 +267,14 @@ fn what_is_only_looked_at_stays(operator: &Operator, words: &[&str]) {
         assert!(output.success() && output.stderr.contains("ack_wait is 30s and must be 31s"), "{}", output.stderr);
         assert!(!output.stderr.contains("1 of 3"), "{}", output.stderr);
     }
-    for option in [&["--plan", "plan.json"][..], &["--root", "/tmp"], &["--mode", "test"], &["--dry-run", "--out", "x"]]
-    {
+    let of_a_machine: [&[&str]; 5] = [
+        &["--plan", "plan.json"],
+        &["--root", "/tmp"],
+        &["--mode", "test"],
+        &["--dry-run", "--out", "x"],
+        &["--within", "5"],
+    ];
+    for option in of_a_machine {
         let output = operator.run_words(&[words, option].concat());
         assert_eq!(output.status.code(), Some(2), "{option:?}: {}", output.stderr);
     }

@@ -55,12 +55,12 @@ pub struct Wait<'a> {
     pub steady: Duration,
 }
 
-/// Until no gate is worse than before and what holds has not changed for a while.
+/// Until no gate is worse than before and what holds has not changed for a while. What does not hold even so, as before.
 pub async fn hold<D: Door>(
     door: &mut D,
     wait: &Wait<'_>,
     tell: &mut (dyn FnMut(Progress<'_>) + Send),
-) -> Result<(), StepFailed> {
+) -> Result<Vec<(Gate, String)>, StepFailed> {
     let began = door.clock();
     let mut pause = FIRST;
     let mut holding: Option<(Duration, BTreeMap<Gate, Seen>)> = None;
@@ -81,11 +81,10 @@ pub async fn hold<D: Door>(
             None => {
                 let more = if own_time { time + 2 * wait.steady } else { wait.end };
                 let end = *settled.get_or_insert(wait.end.max(more));
-                let now: BTreeMap<Gate, Seen> =
-                    now.into_iter().filter(|(_, seen)| matches!(seen, Seen::Holds { .. })).collect();
+                let (now, failing) = parted(now);
                 let since = holding.filter(|(_, seen)| *seen == now).map_or(time, |(since, _)| since);
                 if time.saturating_sub(since) >= wait.steady {
-                    return Ok(());
+                    return Ok(failing);
                 }
                 if time >= end {
                     let time = time.saturating_sub(began).as_secs().max(wait.within.as_secs());
@@ -98,6 +97,19 @@ pub async fn hold<D: Door>(
         door.pause(pause).await;
         pause = (pause * 2).min(LONGEST);
     }
+}
+
+/// What holds, and what does not.
+fn parted(seen: BTreeMap<Gate, Seen>) -> (BTreeMap<Gate, Seen>, Vec<(Gate, String)>) {
+    let mut failing = vec![];
+    let holds = seen.into_iter().filter_map(|(gate, seen)| match seen {
+        Seen::Holds { .. } => Some((gate, seen)),
+        Seen::Fails { what } => {
+            failing.push((gate, what));
+            None
+        }
+    });
+    (holds.collect(), failing)
 }
 
 /// Of the gates that are worse than before the one whose time is over first, and when that is.

@@ -72,6 +72,11 @@ pub enum Progress<'a> {
         what: &'a str,
     },
     Committed,
+    /// A gate that did not stand in the way of the commit, because it did not hold before either.
+    AsBefore {
+        gate: &'a Gate,
+        what: &'a str,
+    },
     GoingBack {
         reason: &'a str,
     },
@@ -148,8 +153,8 @@ pub async fn activate<D: Door, O: Objects>(
         tell(Progress::Objects { steps: made });
         steps::carry_out(door, change.new.number, &change.plan.after, &mut count, tell).await?;
         let Change { gates, within, steady, .. } = *change;
-        gates::hold(door, &Wait { gates, before: &before, within, end, steady }, tell).await?;
-        Ok::<_, StepFailed>((count, made))
+        let failing = gates::hold(door, &Wait { gates, before: &before, within, end, steady }, tell).await?;
+        Ok::<_, StepFailed>((count, made, failing))
     };
     // What is cut short by it is observed anew on the way back, as after a kill.
     let proved = match select(pin!(stop), pin!(forward)).await {
@@ -160,11 +165,12 @@ pub async fn activate<D: Door, O: Objects>(
         Ok(proved) => door.commit().await.map(|()| proved).map_err(StepFailed::commit),
         Err(failed) => Err(failed),
     };
-    let (mut count, made) = match committed {
+    let (mut count, made, failing) = match committed {
         Ok(done) => done,
         Err(failed) => return Err(back::after(door, change, &failed, tell).await),
     };
     tell(Progress::Committed);
+    failing.iter().for_each(|(gate, what)| tell(Progress::AsBefore { gate, what }));
     let tidy = async {
         door.unwatch().await?;
         steps::carry_out(door, change.new.number, &change.plan.last, &mut count, tell).await?;

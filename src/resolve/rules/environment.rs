@@ -25,7 +25,7 @@ fn check(machine: &Machine, _: &Domain, report: &mut Report) {
         for (name, value) in &declared.environment {
             let place = span(machine, &format!("services.{service}.environment.{}", path_key(name)));
             let refuse = |says: String| Diagnostic::error(CODE, place, says);
-            if !is_word(name) {
+            if !is_variable(name) {
                 let says = format!("`{}` is not the name of an environment variable", name.escape_debug());
                 report.push(refuse(says).help("letters, digits and `_`, and no digit first: `LOG_LEVEL = \"debug\"`"));
             } else if OURS.contains(&name.as_str()) || name.starts_with("LEAFWRIGHT_") {
@@ -40,7 +40,8 @@ fn check(machine: &Machine, _: &Domain, report: &mut Report) {
     }
 }
 
-fn is_word(name: &str) -> bool {
+/// Can an environment variable be called this?
+pub fn is_variable(name: &str) -> bool {
     let rest = |c: char| c.is_ascii_alphanumeric() || c == '_';
     !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(rest)
 }

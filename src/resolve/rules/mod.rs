@@ -52,6 +52,7 @@ mod work_queue_sources;
 #[cfg(test)]
 mod fixture;
 
+pub use environment::is_variable;
 pub use event_sets::event_sets;
 pub use placeholders::placeholders;
 pub use repeated_events::repeated_events;

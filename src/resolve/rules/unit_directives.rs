@@ -4,11 +4,11 @@
 //! A warning, because the machine's systemd may be newer than our list; it is asked before anything is applied (`systemd-analyze verify`, pre-checks).
 
 use super::holder::span;
-use super::unit_names::{units, word};
+use super::unit_names::units;
 use super::{Check, Rule};
 use crate::declare::nearest;
 use crate::diag::{Code, Diagnostic, Report};
-use crate::resolve::directives;
+use crate::resolve::directives::{self, is_word};
 use crate::resolve::model::{Domain, Machine};
 use crate::resolve::val::path_key;
 
@@ -30,7 +30,7 @@ fn check(machine: &Machine, _: &Domain, report: &mut Report) {
             };
             let known: Vec<_> = known.collect();
             // What is not even a word is told by LW0703.
-            let passes = |name: &str| known.contains(&name) || name.starts_with("X-") || !word(name);
+            let passes = |name: &str| known.contains(&name) || name.starts_with("X-") || !is_word(name);
             for directive in written.keys().filter(|written| !passes(written)) {
                 let place = span(machine, &format!("{}.{}.{directive}", declared.path, path_key(section)));
                 let says = format!("systemd knows no directive `{directive}` in `[{section}]`, and would pass over it");

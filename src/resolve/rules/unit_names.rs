@@ -8,6 +8,7 @@ use super::{Check, Rule};
 use crate::declare::nearest;
 use crate::diag::{Code, Diagnostic, Report};
 use crate::resolve::Unit;
+use crate::resolve::directives::{is_word, own_section};
 use crate::resolve::model::{Domain, Machine};
 use crate::resolve::val::path_key;
 
@@ -19,19 +20,6 @@ pub const RULE: Rule = Rule {
     title: "not the name of a unit, a section or a directive",
     check: Check::Machine(check),
 };
-
-/// The end of a unit's name, and the section that is its kind's own; a target has none.
-const KINDS: [(&str, Option<&str>); 9] = [
-    ("service", Some("Service")),
-    ("socket", Some("Socket")),
-    ("timer", Some("Timer")),
-    ("target", None),
-    ("path", Some("Path")),
-    ("mount", Some("Mount")),
-    ("automount", Some("Automount")),
-    ("slice", Some("Slice")),
-    ("swap", Some("Swap")),
-];
 
 /// A unit whose name systemd takes, or what is laid over a service's.
 pub(super) struct Declared<'m> {
@@ -70,25 +58,9 @@ fn check(machine: &Machine, _: &Domain, report: &mut Report) {
     }
 }
 
-/// The section of the unit's own kind, or what to write instead of its name.
-fn own_section(name: &str) -> Result<Option<&'static str>, String> {
-    let word = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
-    let ends = || KINDS.iter().map(|(kind, _)| *kind);
-    let Some((stem, kind)) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else {
-        return Err(format!("a unit ends with its kind: `{name}.service`"));
-    };
-    if !name.chars().all(word) {
-        return Err("letters, digits and `:-_.\\@`".to_owned());
-    }
-    KINDS.iter().find(|(known, _)| *known == kind).map(|(_, own)| *own).ok_or_else(|| match nearest(kind, ends()) {
-        Some(near) => format!("write `{stem}.{near}`"),
-        None => format!("a unit ends with its kind: {}", ends().collect::<Vec<_>>().join(", ")),
-    })
-}
-
 fn sections(machine: &Machine, Declared { path, own, unit }: &Declared<'_>, report: &mut Report) {
     let known = || ["Unit", "Install"].into_iter().chain(*own);
-    let of_others = |section: &str| section.starts_with("X-") && word(section);
+    let of_others = |section: &str| section.starts_with("X-") && is_word(section);
     let passes = |section: &str| known().any(|known| known == section) || of_others(section);
     for section in unit.keys().filter(|section| !passes(section)) {
         let says = format!("a unit of this kind has no section `{}`", section.escape_debug());
@@ -99,15 +71,10 @@ fn sections(machine: &Machine, Declared { path, own, unit }: &Declared<'_>, repo
         });
     }
     let directives = unit.iter().flat_map(|(section, directives)| directives.keys().map(move |name| (section, name)));
-    for (section, directive) in directives.filter(|(_, directive)| !word(directive)) {
+    for (section, directive) in directives.filter(|(_, directive)| !is_word(directive)) {
         let place = span(machine, &format!("{path}.{}.{}", path_key(section), path_key(directive)));
         let says = format!("`{}` is not the name of a directive", directive.escape_debug());
         report
             .push(Diagnostic::error(CODE, place, says).help("letters, digits and `-`: `ExecStart = [\"/usr/bin/…\"]`"));
     }
-}
-
-/// Sections and directives are words, so that none can be more than a name.
-pub(super) fn word(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
