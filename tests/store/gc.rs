@@ -184,6 +184,11 @@ fn what_is_not_ours_stays_and_what_cannot_be_read_stops_it() {
     fs::create_dir_all(machine.home.entry("notes/of-mine")).unwrap();
     fs::create_dir_all(machine.home.entry(".new-half")).unwrap();
     fs::write(machine.home.generations().join("4.new"), "{").unwrap();
+    for file in ["state.new", "room.new", "room"] {
+        fs::write(machine.home.state().join(file), "half").unwrap();
+    }
+    // Somebody sends a domain.
+    fs::create_dir(machine.home.state().join("domain.new")).unwrap();
     let broken = machine.home.generations().join("2.json");
     let text = fs::read_to_string(&broken).unwrap();
     fs::write(&broken, &text[..20]).unwrap();
@@ -194,9 +199,10 @@ fn what_is_not_ours_stays_and_what_cannot_be_read_stops_it() {
     let fault = gc::plan(&machine.home, &read(&machine), Keep::Newest(1)).unwrap_err();
     assert!(format!("{fault:#}").contains("written by a newer leafwright"), "{fault:#}");
     fs::remove_file(&broken).unwrap();
-    let left = BTreeSet::from(["generations/4.new".to_owned(), "store/.new-half".to_owned()]);
+    let left = ["generations/4.new", "store/.new-half", "state.new", "room.new", "room"].map(str::to_owned).into();
     assert_eq!(collect(&machine, Keep::Newest(1)).leftovers, left);
-    assert!(!machine.home.generations().join("4.new").exists());
+    assert!(!machine.home.generations().join("4.new").exists() && !machine.home.state().join("room").exists());
+    assert!(machine.home.state().join("domain.new").is_dir());
     assert!(machine.home.entry("notes/of-mine").exists());
     fs::remove_file(machine.home.generations().join("3.json")).unwrap();
     let fault = gc::plan(&machine.home, &read(&machine), Keep::Newest(1)).unwrap_err().to_string();

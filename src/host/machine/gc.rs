@@ -5,7 +5,7 @@
 use super::generations::{self, Record};
 use super::lock::Lock;
 use super::register::Register;
-use super::{Home, Hook, pool};
+use super::{Home, Hook, pool, room};
 use crate::host::{closure, disk};
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +62,11 @@ pub fn plan(home: &Home, register: &Register, keep: Keep) -> Result<Removal> {
     }
     let half = entries(&home.generations())?.into_iter().filter(|name| name.ends_with(".new"));
     removal.leftovers.extend(half.map(|name| below(home, &home.generations(), &name)));
+    // Whoever writes these holds the same lock; but the mark of what is published, which is found out again. A directory is
+    // somebody's who sends one.
+    let half = |name: &str| name.ends_with(".new") && home.state().join(name).is_file();
+    let names = entries(home.state())?.into_iter();
+    removal.leftovers.extend(names.filter(|name| half(name) || (register.pending.is_none() && name == room::NAME)));
     removal.bytes = freed(home, &removal)?;
     Ok(removal)
 }
@@ -106,7 +111,10 @@ pub fn collect(home: &Home, _held: &Lock, register: &Register, keep: Keep, hook:
         if left.is_dir() {
             disk::remove_tree(&left)?;
         } else {
-            fs::remove_file(&left).with_context(|| format!("cannot remove {}", left.display()))?;
+            match fs::remove_file(&left) {
+                Err(gone) if gone.kind() == ErrorKind::NotFound => {}
+                removed => removed.with_context(|| format!("cannot remove {}", left.display()))?,
+            }
         }
     }
     for number in &removal.generations {
@@ -163,8 +171,8 @@ fn freed(home: &Home, removal: &Removal) -> Result<u64> {
     for going in closures.chain(removal.leftovers.iter().map(|name| home.state().join(name))) {
         if going.is_dir() {
             closure::list(&going)?.values().filter(|is| is.is_file()).for_each(&mut count);
-        } else {
-            count(&fs::symlink_metadata(&going)?);
+        } else if let Ok(is) = fs::symlink_metadata(&going) {
+            count(&is);
         }
     }
     for name in entries(&store.join(pool::NAME))? {

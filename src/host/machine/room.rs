@@ -14,8 +14,11 @@ use std::path::PathBuf;
 /// The register twice, and every file of a generation.
 const SIZE: usize = 4 << 20;
 
+/// The file, in the state directory. It is there while a change is pending.
+pub const NAME: &str = "room";
+
 fn file(home: &Home) -> PathBuf {
-    home.state().join("room")
+    home.state().join(NAME)
 }
 
 /// Really written: a file system may promise blocks that it does not have.
