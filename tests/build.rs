@@ -101,6 +101,7 @@ fn a_warning_that_only_compiling_finds_is_shown() {
     let directory = tempfile::tempdir().unwrap();
     copy_domain(root, directory.path());
     fs::remove_file(directory.path().join("machines/thermo.toml")).unwrap();
+    fs::remove_file(directory.path().join("events/sensors.jsonl")).unwrap();
     let leafwright = |verb: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
         let output = command.args(verb).arg("--domain").arg(directory.path()).output().unwrap();

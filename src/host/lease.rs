@@ -28,7 +28,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// No generation is so high: a mark above it was made by hand, and would be the last for ever.
 const HIGHEST: u64 = 1 << 53;
 /// How long a cluster is waited for that cannot keep a bucket yet.
-const OPENING: Duration = Duration::from_secs(10);
+const OPENING: Duration = Duration::from_secs(20);
+/// For one question: what is asked while a leader is being elected is answered by nobody, and is asked again.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// How the lease of a domain is kept.
 #[derive(Clone, Copy, Debug)]
@@ -288,7 +290,8 @@ fn in_vain(failed: Option<CreateError>, holder: Option<String>, terms: Terms) ->
 
 /// The bucket, made where there is none. A cluster that was just started elects first, and knows all its members a moment later.
 async fn open(jetstream: &JetStream, terms: Terms) -> Result<Store> {
-    let context = jetstream::with_prefix(jetstream.client().clone(), jetstream.prefix());
+    let mut context = jetstream::with_prefix(jetstream.client().clone(), jetstream.prefix());
+    context.set_timeout(ANSWER);
     let began = boottime();
     loop {
         match opened(&context, terms).await {
