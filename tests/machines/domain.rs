@@ -215,6 +215,14 @@ pub fn five_bare_machines_become_a_domain() {
     let (store, journal) = (operator.store(), operator.domain().join(".."));
     let words = ["apply", "domain", "--keys", store.to_str().unwrap(), "--state", journal.to_str().unwrap(), "--yes"];
     let _forwarded = ssh.forward(ash);
+    // Stopped in the middle by Ctrl-C: it lets the lease go.
+    let mut stopped = 0;
+    until("an apply of the domain is stopped", DEADLINE, || {
+        let (process, said) = operator.stopped_after(&words, "    1 of ");
+        stopped = process;
+        assert!(!said.contains("the domain: "), "it came to its end before it was stopped: {said}");
+        said.contains("it was stopped: Ctrl-C")
+    });
     // By two people at once, each with a journal of his own: one does it, the other finds nothing left to do.
     let other = journal.join("other");
     std::fs::create_dir(&other).unwrap();
@@ -225,6 +233,8 @@ pub fn five_bare_machines_become_a_domain() {
             [operator.run(words), second.join().unwrap()]
         });
         both.iter().for_each(|output| println!("{}", output.stderr));
+        let waits = both.iter().any(|output| output.stderr.contains(&format!("(process {stopped})")));
+        assert!(!waits, "somebody waits for whom was stopped");
         both.iter().all(Output::success)
     });
     what_is_only_looked_at_stays(&operator, &words);

@@ -2,9 +2,9 @@
 
 use crate::lab::{Machine, Output};
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 /// Where the domain's text lies on a machine.
 pub const DOMAIN: &str = "/var/lib/leafwright/domain";
@@ -88,14 +88,33 @@ impl Operator {
 
     /// `kill -9` as soon as it says this. What it has started elsewhere goes on.
     pub fn killed_after(&self, args: &[String], said: &str) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
-        command.args(args).arg("--domain").arg(self.domain()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let heard = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let heard: Vec<String> = heard.take_while(|line| !line.starts_with(said)).collect();
+        let (mut child, heard) = self.begun(args);
+        let heard: Vec<String> = heard.map_while(Result::ok).take_while(|line| !line.starts_with(said)).collect();
         assert!(child.try_wait().unwrap().is_none(), "it ended before {said:?}: {heard:?}");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Ctrl-C as soon as it says this, if it ever does: its number, and all that it said.
+    pub fn stopped_after(&self, args: &[&str], said: &str) -> (u32, String) {
+        let (mut child, heard) = self.begun(args);
+        let heard = heard.map_while(Result::ok).inspect(|line| {
+            if line.starts_with(said) {
+                let process = rustix::process::Pid::from_child(&child);
+                let _ended = rustix::process::kill_process(process, rustix::process::Signal::INT);
+            }
+        });
+        let heard: Vec<String> = heard.collect();
+        child.wait().unwrap();
+        (child.id(), heard.join("\n"))
+    }
+
+    fn begun(&self, args: &[impl AsRef<std::ffi::OsStr>]) -> (Child, Lines<BufReader<ChildStderr>>) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leafwright"));
+        command.args(args).arg("--domain").arg(self.domain()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let heard = BufReader::new(child.stderr.take().unwrap()).lines();
+        (child, heard)
     }
 
     pub fn must<const N: usize>(&self, args: [&str; N]) -> String {
