@@ -152,7 +152,10 @@ fn differences(status: &Status, line: &mut dyn FnMut(String)) {
         }
     }
     status.unseen().for_each(|what| line(format!("could not be looked at: {what}")));
-    if drift.is_none() && objects.is_none() && status.strays.is_empty() {
+    if let Some(left) = status.register.leaving {
+        line(format!("something of generation {left} may still be there; the next `apply` removes it"));
+    }
+    if status.is_sound() {
         line("nothing differs".to_owned());
     }
 }

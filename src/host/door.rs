@@ -64,6 +64,10 @@ pub trait Door: Send {
     /// Acts on files: those of the closure of `generation`, links, removals. All of them, synced; or, if it fails, any of
     /// them: doing them again is harmless.
     fn files(&mut self, generation: u64, acts: &[&Act]) -> impl Future<Output = Result<()>> + Send;
+    /// Removes what a crash left half written beside these paths.
+    fn sweep(&mut self, _paths: &BTreeSet<String>) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
     fn accounts(&mut self, which: Accounts) -> impl Future<Output = Result<()>> + Send;
     /// Makes the secret files of a generation of the machine's own keys.
     fn credentials(&mut self, generation: u64) -> impl Future<Output = Result<()>> + Send;

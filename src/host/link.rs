@@ -6,7 +6,7 @@ use super::endpoint::Endpoint;
 use super::machine::real::Link;
 use crate::compile::gates::Proof;
 use crate::identity::sets;
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use async_nats::{Client, Message};
 use serde::Deserialize;
 use std::time::Duration;
@@ -72,7 +72,8 @@ impl OverLink {
         let answer = tokio::time::timeout(PATIENCE, asking).await;
         self.client = Some(client);
         let answer = answer.with_context(|| format!("no answer within {} s", PATIENCE.as_secs()))?;
-        Ok(answer?)
+        // Its causes say the same again.
+        answer.map_err(|error| anyhow!("{error}"))
     }
 }
 

@@ -15,9 +15,9 @@ use crate::host::machine::real::{Boot, Link, Manager, NoLink, Real};
 use crate::host::machine::register::{self, Mode, Phase, Register};
 use crate::host::machine::transitions::AtBoot;
 use crate::host::machine::{Home, room};
-use crate::host::systemd::Systemd;
+use crate::host::systemd::{Systemd, Verb};
 use crate::plan::machine::{Content, MachinePlan, between, paths_and_units, secrets};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use std::time::Duration;
 
 /// An apply sees its own deadline; only one that does not is ended.
@@ -43,7 +43,7 @@ pub async fn watch(home: &Home, within: Duration) -> Result<Option<Returned>> {
         Some(false) => "its apply ended before it was committed",
         None => return history::settle(home, &lock, &register).map(|()| None),
     };
-    recover(home, &lock, register, reason).await
+    recover_as(Manager::RunsWatchdog, home, &lock, register, reason).await
 }
 
 /// An apply that is on its way back is left to it for a while; any other one has hung.
@@ -79,12 +79,22 @@ fn end(busy: &lock::Busy) -> Result<()> {
 }
 
 /// Goes back from what is pending; `None` where nothing is.
-pub(super) async fn recover(home: &Home, lock: &Lock, register: Register, reason: &str) -> Result<Option<Returned>> {
+async fn recover(home: &Home, lock: &Lock, register: Register, reason: &str) -> Result<Option<Returned>> {
+    recover_as(Manager::Runs, home, lock, register, reason).await
+}
+
+async fn recover_as(
+    manager: Manager,
+    home: &Home,
+    lock: &Lock,
+    register: Register,
+    reason: &str,
+) -> Result<Option<Returned>> {
     let Some(pending) = &register.pending else { return Ok(None) };
     let (from, to) = (pending.from, pending.to);
     let (old, new) = generations(home, from, to)?;
     let systemd = Systemd::connect().await?;
-    let mut door = door(home, lock, register, systemd, Manager::Runs)?;
+    let mut door = door(home, lock, register, systemd, manager)?;
     back(&mut door, old.as_ref(), &new, reason).await.map(Some)
 }
 
@@ -109,7 +119,15 @@ async fn back<L: Link>(
 /// Whatever an earlier apply left behind is put right: what is pending is given back, and what a commit left goes.
 pub(super) async fn settled(home: &Home, lock: &Lock, register: Register, talk: &mut dyn Talk) -> Result<Register> {
     let mut register = register;
-    if register.pending.is_some() {
+    if let Some(pending) = &register.pending {
+        // Somebody was faster than the gates of this boot.
+        let tries = pending.mode == Mode::Boot && pending.phase == Phase::Activating;
+        if tries && pending.boot_id == Boot::this()?.id && overdue(&register) == Some(false) {
+            bail!(
+                "this boot tries generation {}, and its gates have not decided yet\nhelp: they have two minutes: journalctl -fu leafwright-confirm.service",
+                pending.to
+            );
+        }
         let machine = register.machine.clone();
         let returned = recover(home, lock, register, "its apply ended before it was committed").await?;
         returned.into_iter().for_each(|returned| talk.say(&returned.to_string()));
@@ -195,7 +213,9 @@ pub async fn at_boot(home: &Home) -> Result<Booted> {
             Phase::Returning { reason } => reason.as_str(),
             Phase::Activating => "the machine was restarted",
         };
-        return back(&mut door, old.as_ref(), &new, reason).await.map(Booted::Returned);
+        let returned = back(&mut door, old.as_ref(), &new, reason).await.map(Booted::Returned);
+        dismiss(&door.systemd, Some(&new.content), old.as_ref().map(|old| &old.content)).await;
+        return returned;
     }
     // A boot goes on without it: nobody is there who could make room.
     let _without = room::keep(home, &lock);
@@ -205,7 +225,23 @@ pub async fn at_boot(home: &Home) -> Result<Booted> {
     let steps: Vec<_> = plan.before.iter().chain(&plan.after).cloned().collect();
     let mut count = Count { done: 0, of: steps.len() };
     machine::carry_out(&mut door, new.number, &steps, &mut count, &mut |_| ()).await?;
+    dismiss(&door.systemd, old, Some(&new.content)).await;
     Ok(Booted::Trying(pending.to))
+}
+
+/// What a boot starts was settled when it began: units that only the generation has that is left would still come. Not waited for;
+/// one that is not there is no matter.
+async fn dismiss(systemd: &Systemd, left: Option<&Content>, stays: Option<&Content>) {
+    let instances = stays.map(Content::steady).unwrap_or_default();
+    // An instance stays if it is one of those that are wanted, a unit if it is defined.
+    let stays = |unit: &String| match unit.contains('@') {
+        true => instances.contains(unit),
+        false => stays.is_some_and(|stays| stays.definition(unit).is_some()),
+    };
+    let units = left.map(Content::steady).unwrap_or_default();
+    for unit in units.into_iter().filter(|unit| !stays(unit)) {
+        let _not_there = systemd.later(Verb::Stop, &unit).await;
+    }
 }
 
 async fn plan_to<L: Link>(door: &mut Real<'_, L>, old: Option<&Content>, new: &Generation) -> Result<MachinePlan> {
@@ -244,6 +280,11 @@ pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<
     };
     let mut door = door.with_link(link);
     door.monitor = monitor_of(&new);
+    let left = machine::files_of(&plan_to(&mut door, old.as_ref().map(|old| &old.content), &new).await?).len();
+    if left > 0 {
+        let reason = format!("the boot could not place it: {} of its files differ", left);
+        return back(&mut door, old.as_ref(), &new, &reason).await.map(|it| Some(Confirmed::Returned(it)));
+    }
     let (gates, before) = link::before_boot(&new.content, failing.as_ref(), reach);
     let end = door.clock() + within;
     let wait = Wait { gates: &gates, before: &before, within, end, steady };

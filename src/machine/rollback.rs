@@ -11,6 +11,7 @@ use crate::apply::machine::{self, Change, Generation, Objects};
 use crate::host::door::Door as _;
 use crate::host::machine::history::Kind;
 use crate::host::machine::real::{Boot, Manager, Real};
+use crate::host::machine::register::Mode;
 use crate::host::machine::{Home, generations, register};
 use crate::host::systemd::Systemd;
 use crate::plan::machine::gates;
@@ -60,10 +61,17 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
     if !talk.agree()? {
         return Ok(Outcome::NotAgreed);
     }
-    let from = door.register.active_generation();
+    let from = if order.mode == Mode::Boot { door.register.current } else { door.register.active_generation() };
+    if order.mode == Mode::Boot {
+        door.register.stage(new.number)?;
+    }
     let begin =
         Begin { kind: Kind::RolledBack, person: &order.person, from, to: new.number, plan: &plan, objects: None };
     unwritten(history::begin(home, &lock, &begin)).iter().for_each(|line| talk.say(line));
+    if order.mode == Mode::Boot {
+        register::write(home, &lock, &door.register)?;
+        return Ok(Outcome::Staged { generation: new.number });
+    }
     let gates = gates::of(&new.content, reach);
     let change = Change {
         plan: &plan,

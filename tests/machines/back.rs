@@ -52,6 +52,40 @@ pub fn a_unit_that_does_not_stay_up_goes_back() {
     assert_eq!((&returned["from"], &returned["to"]), (&2.into(), &1.into()));
 }
 
+const BYSTANDER: &str = r#"[settings.units."bystander.service"]
+Service = { ExecStart = ["/usr/bin/sleep infinity"] }
+Install = { WantedBy = ["leafwright.target"] }"#;
+
+/// A unit of the old generation that does not start any more does not keep the machine from going back, or from being changed.
+pub fn what_does_not_start_again_stands_in_nobodys_way() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    let once = |program: &str, word: &str| {
+        format!(
+            "[settings.units.\"once.service\"]\nService = {{ Type = [\"oneshot\"], RemainAfterExit = [\"yes\"], ExecStart = [\"{program}\"], Environment = [\"A={word}\"] }}\nInstall = {{ WantedBy = [\"leafwright.target\"] }}"
+        )
+    };
+    let text = operator.text_of("office");
+    operator.append("office", &once("/usr/bin/test -e /root/there", "a"));
+    office.must(["touch", "/root/there"]);
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success(), "{}", output.stderr);
+    office.must(["rm", "/root/there"]);
+    operator.write("office", &text);
+    operator.append("office", &once("/usr/bin/test -e /root/there", "b"));
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert_eq!(output.status.code(), Some(4), "{}", output.stderr);
+    for words in ["the machine is back at generation 2, because", "not as before: the gate \"once.service is active\""]
+    {
+        assert!(output.stderr.contains(words), "{}", output.stderr);
+    }
+    assert!(register(&office)["pending"].is_null() && register(&office)["active"]["generation"] == 2);
+    assert!(office.is_active("todos@1.service"));
+    operator.write("office", &text);
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success(), "what drops it is applied: {}", output.stderr);
+}
+
 pub fn a_killed_apply_goes_back() {
     let lab = Lab::new();
     let (office, operator) = office(&lab);
@@ -65,6 +99,11 @@ pub fn a_killed_apply_goes_back() {
     is_back_at(&office, 1);
     let reason = register(&office)["returned"]["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("ended before it was committed"), "{reason}");
+    until("the watchdog has written it down, and is gone", DEADLINE, || {
+        let told = office.exec(["leafwright", "status", "--history"]).stdout;
+        let gone = !office.exec(["systemctl", "is-active", "--quiet", "leafwright-watchdog.service"]).success();
+        gone && told.contains("generation 2 was given up, back at generation 1")
+    });
     // Stopped by hand: whoever did it sees the machine go back.
     let stopped = applying(&office);
     office.must(["pkill", "-INT", "-f", "^leafwright apply"]);
@@ -111,6 +150,8 @@ pub fn modes_last_as_long_as_they_say() {
 
     let output = operator.apply(&office, ["--mode", "boot", "--within", "5"]);
     assert!(output.status.code() == Some(2) && output.stderr.contains("--within is for"), "{}", output.stderr);
+    // With a unit that the boot did not know of when it began.
+    operator.append("office", BYSTANDER);
     let output = operator.apply(&office, ["--mode", "boot"]);
     assert!(output.stderr.contains("begins with the next boot"), "{}", output.stderr);
     is_back_at(&office, 1);
@@ -118,6 +159,16 @@ pub fn modes_last_as_long_as_they_say() {
     office.wait_running(DEADLINE);
     until("the boot's gates have decided", DEADLINE, || register(&office)["current"] == 4);
     assert!(sound(&office).contains("office is generation 4"));
+    assert!(office.is_active("bystander.service"), "a unit that is new starts in the boot that places it");
+    // And back at the next boot, in the same way.
+    let output = office.exec(["leafwright", "rollback", "1", "--mode", "boot", "--yes"]);
+    assert!(output.success() && output.stderr.contains("generation 1 begins with the next boot"), "{}", output.stderr);
+    office.reboot();
+    office.wait_running(DEADLINE);
+    until("the boot's gates have decided", DEADLINE, || register(&office)["current"] == 1);
+    assert!(sound(&office).contains("office is generation 1") && !office.is_active("bystander.service"));
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success(), "{}", output.stderr);
     assert!(office.read("/etc/nats/nats-server.json").unwrap().contains("16777216"));
 }
 

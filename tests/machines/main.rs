@@ -41,6 +41,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside apply::an_image_boots_as_its_generation,
     Inside changes::the_plan_says_which_units_start_again,
     Inside back::a_unit_that_does_not_stay_up_goes_back,
+    Inside back::what_does_not_start_again_stands_in_nobodys_way,
     Inside back::a_killed_apply_goes_back,
     Inside back::a_power_cut_goes_back,
     Inside back::what_a_commit_left_goes_later,

@@ -72,15 +72,21 @@ pub async fn go_back<D: Door>(
     let plan = secrets::with(plan, &stale, &seen);
     let number = old.map_or(new.number, |old| old.number);
     let mut count = steps::Count::of(&plan);
+    let mut unwilling = vec![];
     for phase in [&plan.before, &plan.after, &plan.last] {
-        steps::carry_out(door, number, phase, &mut count, tell).await?;
+        unwilling.extend(steps::carry_back(door, number, phase, &mut count, tell).await?);
     }
+    // A hidden file that nobody reads is no reason to be neither of both.
+    let _left = door.sweep(&paths).await;
     door.end_return().await.context("the end of the return cannot be written down")?;
     door.unwatch().await?;
-    let failing = match old {
-        Some(old) => failing_gates(door, old).await,
-        None => vec![],
-    };
+    let mut failing: Vec<(Gate, String)> =
+        unwilling.into_iter().map(|(unit, what)| (Gate::Unit { unit }, what)).collect();
+    if let Some(old) = old {
+        let also = failing_gates(door, old).await;
+        let told: Vec<Gate> = failing.iter().map(|(gate, _)| gate.clone()).collect();
+        failing.extend(also.into_iter().filter(|(gate, _)| !told.contains(gate)));
+    }
     Ok(Returned {
         from: new.number,
         to: old.map(|old| old.number),

@@ -19,6 +19,7 @@ use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// A generation: its number, and what its closure puts on the machine.
 #[derive(Clone, Debug)]
@@ -157,9 +158,11 @@ pub async fn activate<D: Door, O: Objects>(
         Ok::<_, StepFailed>((count, made, failing))
     };
     // What is cut short by it is observed anew on the way back, as after a kill.
-    let proved = match select(pin!(stop), pin!(forward)).await {
+    let proved = match select(pin!(stop), pin!(timeout(change.at_most(), forward))).await {
         Either::Left(_) => Err(StepFailed::stopped()),
-        Either::Right((proved, _)) => proved,
+        Either::Right((Ok(proved), _)) => proved,
+        // Before the watchdog, which tells nobody where it stood.
+        Either::Right((Err(_), _)) => Err(StepFailed::late(change.at_most())),
     };
     let committed = match proved {
         Ok(proved) => door.commit().await.map(|()| proved).map_err(StepFailed::commit),

@@ -6,6 +6,7 @@ use super::Progress;
 use crate::host::door::{Accounts, Door, Job};
 use crate::plan::machine::{Act, MachinePlan, MachineStep};
 use anyhow::{Error, Result, anyhow, bail};
+use std::time::Duration;
 
 /// What failed, with how much was done before.
 #[derive(Debug)]
@@ -21,6 +22,11 @@ impl StepFailed {
 
     pub(super) fn objects(error: Error) -> Self {
         Self { what: "streams and events".to_owned(), error }
+    }
+
+    pub(super) fn late(within: Duration) -> Self {
+        let error = anyhow!("not all of it was done within {} s; --within gives it more", within.as_secs());
+        Self { what: "it took too long".to_owned(), error }
     }
 
     pub(super) fn stopped() -> Self {
@@ -79,6 +85,40 @@ pub async fn carry_out<D: Door>(
         rest = later;
     }
     Ok(())
+}
+
+/// A unit that did not do what it was told, and what it says.
+pub type Unwilling = (String, String);
+
+/// As `carry_out`, on the way back: a unit that does not start again is handed on and stands in nobody's way, because the machine
+/// could never be changed again; what is wrong with a file still does.
+pub async fn carry_back<D: Door>(
+    door: &mut D,
+    generation: u64,
+    steps: &[MachineStep],
+    count: &mut Count,
+    tell: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Result<Vec<Unwilling>, StepFailed> {
+    let mut unwilling = vec![];
+    for steps in steps.chunk_by(|one, next| unit(&one.act).is_none() && unit(&next.act).is_none()) {
+        let carried = carry_out(door, generation, steps, count, tell).await;
+        match (carried, steps.first().and_then(|step| unit(&step.act))) {
+            (Err(failed), Some(unit)) => {
+                count.done += 1;
+                unwilling.push((unit.to_owned(), format!("{:#}", failed.error)));
+            }
+            (carried, _) => carried?,
+        }
+    }
+    Ok(unwilling)
+}
+
+/// Whose job it is.
+fn unit(act: &Act) -> Option<&str> {
+    match act {
+        Act::Stop { unit } | Act::Reload { unit } | Act::Restart { unit } | Act::Start { unit } => Some(unit),
+        _ => None,
+    }
 }
 
 /// The steps on files of the phases before a commit: what is done where nothing runs, and refusals.

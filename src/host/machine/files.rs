@@ -105,6 +105,17 @@ pub fn place_all(home: &Home, _held: &Lock, changes: &[Change], hook: Hook<'_>) 
     originals.forget(&removed)
 }
 
+/// Removes what a crash left beside these paths, of a file that in the end was not placed.
+pub fn sweep(home: &Home, _held: &Lock, paths: &BTreeSet<String>) -> Result<()> {
+    let mut below = Below::open(home.root())?;
+    for path in paths {
+        if let Some(spot) = below.spot(path, Missing::Leave)? {
+            spot.clear()?;
+        }
+    }
+    Ok(())
+}
+
 type Place<'a> = (&'a Change, Spot, Option<SeenFile>);
 
 /// Where each change is to be made and what is there now. Everything that must be refused is refused here, before anything is written.

@@ -8,7 +8,7 @@ use super::transitions::Watch;
 use super::{Home, files, generations, go_on, room};
 use crate::compile::gates::{DeclaredGate, Proof};
 use crate::host::door::{Accounts, Attempt, Door, Job};
-use crate::host::systemd::{Systemd, Transient};
+use crate::host::systemd::{Property, Systemd, Transient, Verb};
 use crate::host::{accounts, credentials, interrupt, monitor, packages, programs};
 use crate::name::MachineName;
 use crate::plan::machine::gates::{Gate, Seen};
@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 const JOB: Duration = Duration::from_secs(160);
 /// For starting and stopping the watchdog.
 const WATCHDOG: Duration = Duration::from_secs(10);
+/// Between two tries of the watchdog.
+const AGAIN: Duration = Duration::from_secs(15);
 /// For one look at a gate.
 const LOOK: Duration = Duration::from_secs(5);
 /// The transient unit that goes back when an apply has died.
@@ -56,6 +58,8 @@ impl Link for NoLink {
 pub enum Manager {
     /// systemd, when it is told.
     Runs,
+    /// The same for the watchdog, which is one of its units and does not stop itself.
+    RunsWatchdog,
     /// systemd by itself, after this: it is booting, and starts everything when the files are right.
     Boots,
 }
@@ -214,7 +218,11 @@ impl<L: Link> Door for Real<'_, L> {
     async fn begin(&mut self, attempt: &Attempt) -> Result<()> {
         room::keep(self.home, self.lock).context("there is no room for a way back")?;
         let watch = self.boot.watch(attempt.within)?;
-        self.change(|register| register.begin(attempt.to, attempt.mode, watch))
+        let begun = self.change(|register| register.begin(attempt.to, attempt.mode, watch));
+        if begun.is_err() {
+            let _unneeded = room::give_back(self.home, self.lock);
+        }
+        begun
     }
 
     fn stop(&self) -> impl Future<Output = ()> + Send + 'static {
@@ -251,12 +259,16 @@ impl<L: Link> Door for Real<'_, L> {
         let state = self.home.state().to_str().context("the path of the state directory is no text")?.to_owned();
         let within = within.as_millis().to_string();
         let exec = [program, "machine".into(), "watch".into(), "--state".into(), state, "--within-ms".into(), within];
-        let watchdog = Transient::new(WATCHDOG_UNIT, "goes back when an apply of leafwright has died", &exec);
+        // Until it has gone back: nobody else is there.
+        let watchdog = Transient::new(WATCHDOG_UNIT, "goes back when an apply of leafwright has died", &exec)
+            .with("Restart", Property::Text("on-failure".to_owned()))
+            .with("RestartUSec", Property::Time(AGAIN))
+            .with("StartLimitIntervalUSec", Property::Time(Duration::ZERO));
         self.systemd.start_transient(&watchdog, WATCHDOG).await.map(|_| ())
     }
 
     async fn unwatch(&mut self) -> Result<()> {
-        if self.manager == Manager::Boots {
+        if self.manager != Manager::Runs {
             return Ok(());
         }
         // One that has gone by itself is stopped, too.
@@ -290,6 +302,10 @@ impl<L: Link> Door for Real<'_, L> {
         files::place_all(self.home, self.lock, &changes, &mut go_on)
     }
 
+    async fn sweep(&mut self, paths: &BTreeSet<String>) -> Result<()> {
+        files::sweep(self.home, self.lock, paths)
+    }
+
     async fn accounts(&mut self, which: Accounts) -> Result<()> {
         match which {
             Accounts::Users => programs::sysusers(Path::new("/etc/sysusers.d/leafwright.conf")).await,
@@ -320,6 +336,11 @@ impl<L: Link> Door for Real<'_, L> {
 
     async fn job(&mut self, job: Job, unit: &str) -> Result<()> {
         if self.manager == Manager::Boots {
+            // What runs at the end of a boot was settled when it began: a unit that was not wanted then starts by this. It waits for
+            // what is to come before it, and so for us; whether it starts is for the gates.
+            if job == Job::Start {
+                let _not_waited_for = self.systemd.later(Verb::Start, unit).await;
+            }
             return Ok(());
         }
         match job {

@@ -96,6 +96,15 @@ impl Systemd {
         self.job(Verb::Start, unit, deadline).await
     }
 
+    /// Asks for the job and does not wait for it: whoever is a job of a boot himself would wait for ever.
+    pub async fn later(&self, verb: Verb, unit: &str) -> Result<()> {
+        self.bus
+            .manager(verb.method(), &(unit, "replace"), ANSWER)
+            .await
+            .map(drop)
+            .with_context(|| format!("cannot {verb} {unit}"))
+    }
+
     /// Stopping what is not there is skipped.
     pub async fn stop(&self, unit: &str, deadline: Duration) -> Result<JobResult> {
         self.job(Verb::Stop, unit, deadline).await
