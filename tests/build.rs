@@ -117,3 +117,15 @@ fn a_warning_that_only_compiling_finds_is_shown() {
     let (code, said) = leafwright(&["build", "desk"]);
     assert_eq!((code, said.as_str()), (Some(0), ""));
 }
+
+/// `keys sign` may be killed between writing and renaming.
+#[test]
+fn what_a_killed_signature_left_is_no_error() {
+    let directory = tempfile::tempdir().unwrap();
+    copy_domain(Path::new(env!("CARGO_MANIFEST_DIR")), directory.path());
+    fs::write(directory.path().join("identity/system-account.jwt.new"), "ey").unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_leafwright")).args(["check", "--domain"]).arg(directory.path()).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -155,7 +155,7 @@ fn differences(status: &Status, line: &mut dyn FnMut(String)) {
     if let Some(left) = status.register.leaving {
         line(format!("something of generation {left} may still be there; the next `apply` removes it"));
     }
-    if status.is_sound() {
+    if status.is_sound() && status.register.leaving.is_none() {
         line("nothing differs".to_owned());
     }
 }

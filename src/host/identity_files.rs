@@ -56,7 +56,7 @@ fn remove_others(
             remove_others(&entry.path(), &format!("{path}/"), files, changed)?;
             // Fails where something is left in it, which is right.
             let _ = fs::remove_dir(entry.path());
-        } else if (path.ends_with(".jwt") || path.ends_with(".pem")) && !files.contains_key(&path) {
+        } else if [".jwt", ".pem", ".new"].iter().any(|end| path.ends_with(end)) && !files.contains_key(&path) {
             fs::remove_file(entry.path()).with_context(|| format!("cannot remove {}", entry.path().display()))?;
             changed.push(path);
         }

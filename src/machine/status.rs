@@ -93,7 +93,6 @@ impl Status {
     /// Is it what its generation says, and nothing half done?
     pub fn is_sound(&self) -> bool {
         self.register.pending.is_none()
-            && self.register.leaving.is_none()
             && self.damages.is_empty()
             && self.drift.as_ref().is_none_or(MachinePlan::is_empty)
             && self.objects.is_sound()

@@ -28,6 +28,9 @@ pub struct Generation {
     pub content: Content,
 }
 
+/// For a look that began in time: a gate says better what is missing. The watchdog waits a little longer.
+const LOOKING: Duration = Duration::from_secs(4);
+
 /// Everything that an activation is about. Nothing in it is left to decide.
 pub struct Change<'a> {
     pub plan: &'a MachinePlan,
@@ -158,7 +161,7 @@ pub async fn activate<D: Door, O: Objects>(
         Ok::<_, StepFailed>((count, made, failing))
     };
     // What is cut short by it is observed anew on the way back, as after a kill.
-    let proved = match select(pin!(stop), pin!(timeout(change.at_most(), forward))).await {
+    let proved = match select(pin!(stop), pin!(timeout(change.at_most() + LOOKING, forward))).await {
         Either::Left(_) => Err(StepFailed::stopped()),
         Either::Right((Ok(proved), _)) => proved,
         // Before the watchdog, which tells nobody where it stood.
