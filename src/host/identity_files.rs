@@ -42,7 +42,7 @@ fn put(directory: &Path, path: &str, text: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// Only what `keys sign` writes: a note that a person put there stays.
+/// Only what `keys sign` writes, or left half written (`.new`): a note that a person put there stays.
 fn remove_others(
     directory: &Path,
     below: &str,

@@ -43,7 +43,7 @@ pub async fn watch(home: &Home, within: Duration) -> Result<Option<Returned>> {
         Some(false) => "its apply ended before it was committed",
         None => return history::settle(home, &lock, &register).map(|()| None),
     };
-    recover_as(Manager::RunsWatchdog, home, &lock, register, reason).await
+    recover(Manager::RunsWatchdog, home, &lock, register, reason).await
 }
 
 /// An apply that is on its way back is left to it for a while; any other one has hung.
@@ -79,11 +79,7 @@ fn end(busy: &lock::Busy) -> Result<()> {
 }
 
 /// Goes back from what is pending; `None` where nothing is.
-async fn recover(home: &Home, lock: &Lock, register: Register, reason: &str) -> Result<Option<Returned>> {
-    recover_as(Manager::Runs, home, lock, register, reason).await
-}
-
-async fn recover_as(
+async fn recover(
     manager: Manager,
     home: &Home,
     lock: &Lock,
@@ -129,7 +125,7 @@ pub(super) async fn settled(home: &Home, lock: &Lock, register: Register, talk: 
             );
         }
         let machine = register.machine.clone();
-        let returned = recover(home, lock, register, "its apply ended before it was committed").await?;
+        let returned = recover(Manager::Runs, home, lock, register, "its apply ended before it was committed").await?;
         returned.into_iter().for_each(|returned| talk.say(&returned.to_string()));
         register = register::open(home, &machine)?;
     }
@@ -258,7 +254,7 @@ pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<
     let Some(register) = register::read(home)? else { return Ok(None) };
     let Some(pending) = register.pending.clone() else { return Ok(None) };
     if pending.mode != Mode::Boot || pending.phase != Phase::Activating {
-        return recover(home, &lock, register, "its boot ended before it was committed")
+        return recover(Manager::Runs, home, &lock, register, "its boot ended before it was committed")
             .await
             .map(|it| it.map(Confirmed::Returned));
     }
@@ -282,7 +278,7 @@ pub async fn confirm(home: &Home, within: Duration, steady: Duration) -> Result<
     door.monitor = monitor_of(&new);
     let left = machine::files_of(&plan_to(&mut door, old.as_ref().map(|old| &old.content), &new).await?).len();
     if left > 0 {
-        let reason = format!("the boot could not place it: {} of its files differ", left);
+        let reason = format!("the boot could not place it: {left} of its files differ");
         return back(&mut door, old.as_ref(), &new, &reason).await.map(|it| Some(Confirmed::Returned(it)));
     }
     let (gates, before) = link::before_boot(&new.content, failing.as_ref(), reach);
