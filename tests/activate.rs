@@ -79,6 +79,15 @@ async fn change(
     old: Option<&Generation>,
     new: &Generation,
 ) -> Result<machine::Done, Failure> {
+    change_within(machine, old, new, 60).await
+}
+
+async fn change_within(
+    machine: &mut FakeMachine,
+    old: Option<&Generation>,
+    new: &Generation,
+    seconds: u64,
+) -> Result<machine::Done, Failure> {
     let plan = plan(machine, old.map(|old| &old.content), &new.content).await;
     machine::install(machine, new.number, &plan, &mut |_| ()).await?;
     let gates = of(&new.content, Reach::Machine);
@@ -88,7 +97,7 @@ async fn change(
         new,
         mode: Mode::Persist,
         gates: &gates,
-        within: Duration::from_secs(60),
+        within: Duration::from_secs(seconds),
         steady: Duration::from_secs(5),
     };
     activate(machine, &mut NoObjects, &change, &mut |_| ()).await
@@ -165,6 +174,7 @@ fn has(machine: &FakeMachine, package: &DeclaredPackage) -> bool {
 
 fn is_one_of_both(machine: &FakeMachine, old: &Generation, new: &Generation, what: &str) {
     assert_eq!(machine.register.attempt, None, "{what}: something is pending");
+    assert!(machine.half_written.is_empty(), "{what}: half files are left: {:?}", machine.half_written);
     // Packages only come: those of the old generation stay with the new one, those of the new one after the way back.
     let there = |generation: &Generation| generation.content.packages.iter().all(|package| has(machine, package));
     assert!(there(old), "{what}: {:?}", machine.packages);
@@ -374,4 +384,37 @@ async fn a_gate_has_the_time_that_it_declares() {
             Err(says) => assert!(done.as_ref().is_err_and(|said| said.contains(says)), "{within:?} {opens}: {done:?}"),
         }
     }
+}
+
+/// One answer that is late before a change excuses nothing after it; one that never comes does.
+#[tokio::test]
+async fn an_answer_that_is_late_before_is_asked_for_again() {
+    for (late, stands) in [(1, true), (2, true), (3, false)] {
+        let (old, new) = generations();
+        let mut machine = settled(&old, &new).await;
+        machine.late.insert(Gate::Link, late);
+        let before = machine::before(&mut machine, &of(&new.content, Reach::Link), Some(&old)).await;
+        let holds = matches!(before[&Gate::Link], leafwright::plan::machine::gates::Seen::Holds { .. });
+        assert_eq!(holds, stands, "after {late} answers that were late: {:?}", before[&Gate::Link]);
+    }
+    // Who says at once that nobody is there is believed.
+    let (old, new) = generations();
+    let mut machine = settled(&old, &new).await;
+    machine.failing.insert(Gate::Link, "no responders".to_owned());
+    let began = machine.clock();
+    machine::before(&mut machine, &of(&new.content, Reach::Link), Some(&old)).await;
+    assert_eq!(machine.clock(), began);
+}
+
+/// A job that never ends ends the apply when its time is over, and the machine is back.
+#[tokio::test]
+async fn an_apply_that_hangs_ends_by_itself() {
+    let (old, new) = generations();
+    let mut machine = settled(&old, &new).await;
+    machine.hangs = Some("start todos@2.service".to_owned());
+    let failure = change_within(&mut machine, Some(&old), &new, 1).await.expect_err("it hangs");
+    assert!(machine.hangs.is_none() && matches!(failure, Failure::Returned(_)), "{failure}");
+    assert!(failure.to_string().contains("it took too long: not all of it was done within 1 s"), "{failure}");
+    is_one_of_both(&machine, &old, &new, "it hung");
+    assert_eq!((machine.register.active, machine.watchdog), (Some(1), false));
 }

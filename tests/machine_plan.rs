@@ -16,8 +16,8 @@ use build::{clock, closure, file, generation, lamp, service, size, socket, timer
 use leafwright::compile;
 use leafwright::plan::machine::unit_effects::directives;
 use leafwright::plan::machine::{
-    Act, Content, Directory, MachinePlan, Observation, SeenFile, SeenUnit, SeenUser, SystemUser, Why, between, render,
-    server_digest,
+    Act, Content, Directory, MachinePlan, Observation, SeenFile, SeenUnit, SeenUser, SystemUser, Why, back_between,
+    between, render, server_digest,
 };
 use leafwright::{build as build_domain, judge, load};
 use rows::{ROWS, SAME};
@@ -311,6 +311,20 @@ fn the_distribution_s_own_unit_gives_way() {
     seen.units.get_mut(NATS).unwrap().fragment = "/lib/systemd/system/nats-server.service".into();
     let plan = between(Some(&content.content), &content.content, &seen);
     assert_eq!(ids(&plan), ["daemon-reload", "unit/nats-server.service/restart"]);
+}
+
+/// A server that stores something does not join a cluster, which would not know its streams. One that goes back to its cluster after
+/// an attempt to stand alone does: the cluster knows them, and the machine could never be changed again.
+#[test]
+fn a_server_joins_a_cluster_on_the_way_back_alone() {
+    let alone = generation(|_| ()).content;
+    let mut member = alone.clone();
+    member.server["cluster"] = serde_json::json!({"name": "hub"});
+    let seen = machine(&generation(|_| ())).observe();
+    let forward = between(Some(&alone), &member, &seen);
+    let refused: Vec<String> = forward.refused().map(render::sentence).collect();
+    assert!(refused.len() == 1 && refused[0].contains("would delete its streams"), "{refused:?}");
+    assert_eq!(back_between(&alone, &member, &seen).refused().count(), 0);
 }
 
 #[test]

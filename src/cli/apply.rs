@@ -145,6 +145,11 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     }
     let home = args.how.home()?;
     let keys = args.keys.clone().unwrap_or_else(|| args.how.state.join("keys"));
+    // A boot has no words that it could be told another place with, and proves what it can.
+    if args.how.mode == Mode::Boot && args.keys.is_some() && keys != args.how.state.join("keys") {
+        let says = "--keys elsewhere is for a change that is made now; a boot proves its link with the keys in the state directory";
+        return Err(WrongUsage(says.to_owned()).into());
+    }
     let prepared = match machine::prepare(root, &args.machine, &keys) {
         Ok(prepared) => prepared,
         Err(fault) => return talk::failed(fault),

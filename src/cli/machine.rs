@@ -3,7 +3,7 @@
 use super::apply::{block_on, publish};
 use super::{Exit, talk};
 use crate::host::machine::{Home, STATE};
-use crate::machine::{self, Booted, Confirmed};
+use crate::machine::{self, Booted, Confirmed, Patience};
 use anyhow::Result;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,13 +33,14 @@ enum Verb {
     Confirm {
         #[arg(long, default_value = STATE)]
         state: PathBuf,
+        /// Seconds until the gates are looked at of a boot that does not come to its end
+        #[arg(long, value_name = "SECONDS")]
+        booting: Option<u64>,
         /// Seconds until its gates must hold
-        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-        within: u64,
+        #[arg(long, value_name = "SECONDS")]
+        within: Option<u64>,
     },
 }
-
-const STEADY: Duration = Duration::from_secs(5);
 
 pub fn run(args: &Args) -> Result<Exit> {
     match &args.verb {
@@ -57,10 +58,13 @@ pub fn run(args: &Args) -> Result<Exit> {
             Booted::Returned(returned) => talk::say(&returned.to_string()),
             Booted::Trying(generation) => talk::say(&format!("this boot tries generation {generation}")),
         },
-        Verb::Confirm { state, within } => {
+        Verb::Confirm { state, booting, within } => {
+            let Patience { booting: full, within: long, steady } = Patience::default();
+            let or = |named: &Option<u64>, else_: Duration| named.map_or(else_, Duration::from_secs);
+            let patience = Patience { booting: or(booting, full), within: or(within, long), steady };
             let home = Home::new(state, None)?;
             let confirmed = block_on(async {
-                let confirmed = machine::confirm(&home, Duration::from_secs(*within), STEADY).await;
+                let confirmed = machine::confirm(&home, patience).await;
                 publish(&home, &home.state().join("keys")).await;
                 confirmed
             })?;

@@ -139,10 +139,11 @@ fn human(status: &Status) -> String {
 fn differences(status: &Status, line: &mut dyn FnMut(String)) {
     let drift = status.drift.as_ref().filter(|plan| !plan.is_empty());
     let objects = status.objects.plan().filter(|plan| !plan.is_empty());
-    if drift.is_some() || objects.is_some() {
+    if drift.is_some() || objects.is_some() || !status.boot.is_empty() {
         line("what differs, and what `apply` would do:".to_owned());
         drift.iter().for_each(|plan| line(render::human(plan).trim_end().to_owned()));
         objects.iter().for_each(|plan| line(plan::render::human(plan).trim_end().to_owned()));
+        status.boot.iter().for_each(|fault| line(format!("  write it again, because {fault}")));
     }
     if !status.strays.is_empty() {
         line("what differs, and `apply` leaves alone:".to_owned());
@@ -173,6 +174,7 @@ fn as_json(status: &Status) -> Value {
         "drift": status.drift,
         "objects": status.objects.plan(),
         "strays": status.strays,
+        "boot": status.boot,
         "unseen": status.unseen().collect::<Vec<_>>(),
     })
 }

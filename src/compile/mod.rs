@@ -28,7 +28,7 @@ mod link;
 mod machine;
 mod nats_server;
 mod permissions;
-mod quote;
+pub(crate) mod quote;
 mod streams;
 mod template;
 mod whole;

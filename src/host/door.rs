@@ -75,6 +75,10 @@ pub trait Door: Send {
     fn stale(&mut self, generation: u64) -> impl Future<Output = Result<Vec<SecretFile>>> + Send;
     /// One that is not there is gone already.
     fn remove_credential(&mut self, path: &str) -> impl Future<Output = Result<()>> + Send;
+    /// That units which are gone had failed is of no interest any more.
+    fn forget(&mut self, _units: &[String]) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
     fn daemon_reload(&mut self) -> impl Future<Output = Result<()>> + Send;
     fn job(&mut self, job: Job, unit: &str) -> impl Future<Output = Result<()>> + Send;
 

@@ -12,7 +12,7 @@ use crate::plan::machine::secrets::{self, SecretFile};
 use crate::plan::machine::{Act, Content, Observation, SeenFile, SeenUnit};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -68,6 +68,12 @@ pub struct FakeMachine {
     pub failing: BTreeMap<Gate, String>,
     /// Gates that fail until then.
     pub opens: BTreeMap<Gate, Duration>,
+    /// Gates that do not answer so many times; each time it takes two seconds to know.
+    pub late: BTreeMap<Gate, usize>,
+    /// A job that never ends, once.
+    pub hangs: Option<String>,
+    /// Hidden files beside these paths, which whoever died in the middle of them left.
+    pub half_written: BTreeSet<String>,
     pub dies_at: Option<(usize, Death)>,
     pub dead: bool,
     /// The person stops it after this many effects.
@@ -81,10 +87,12 @@ pub struct FakeMachine {
 impl FakeMachine {
     fn effect(&mut self, what: String, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         ensure!(!self.dead, "the machine is dead");
+        let half = what.strip_prefix("file ").map(str::to_owned);
         self.done.push(what);
         let death = self.dies_at.filter(|(at, _)| *at == self.done.len()).map(|(_, death)| death);
         if death == Some(Death::Before) {
             self.dead = true;
+            self.half_written.extend(half);
             bail!("it died before this");
         }
         act(self)?;
@@ -284,7 +292,8 @@ impl Door for FakeMachine {
                 other => bail!("{other:?} is no act on a file"),
             };
             // Renamed one by one, synced together: after a cut any of them may be there.
-            self.effect(format!("file {path}"), |it| {
+            let verb = if seen.is_some() { "file" } else { "remove" };
+            self.effect(format!("{verb} {path}"), |it| {
                 match seen {
                     Some(seen) => drop(it.files.insert(path.clone(), seen)),
                     None => drop(it.files.remove(path)),
@@ -293,6 +302,11 @@ impl Door for FakeMachine {
             })?;
         }
         self.synced = self.files.clone();
+        Ok(())
+    }
+
+    async fn sweep(&mut self, paths: &BTreeSet<String>) -> Result<()> {
+        self.half_written.retain(|path| !paths.contains(path));
         Ok(())
     }
 
@@ -335,7 +349,12 @@ impl Door for FakeMachine {
 
     async fn job(&mut self, job: Job, unit: &str) -> Result<()> {
         yield_now().await;
-        self.effect(format!("{job:?} {unit}").to_lowercase(), |it| {
+        let what = format!("{job:?} {unit}").to_lowercase();
+        if self.hangs.as_ref() == Some(&what) {
+            self.hangs = None;
+            pending::<()>().await;
+        }
+        self.effect(what, |it| {
             if job == Job::Stop {
                 it.running.remove(unit);
                 return Ok(());
@@ -350,6 +369,11 @@ impl Door for FakeMachine {
     async fn probe(&mut self, gate: &Gate) -> Seen {
         if let Some(what) = self.failing.get(gate) {
             return Seen::Fails { what: what.clone() };
+        }
+        if let Some(left) = self.late.get_mut(gate).filter(|left| **left > 0) {
+            *left -= 1;
+            self.time += Duration::from_secs(2);
+            return Seen::Fails { what: "no answer within 2 s".into() };
         }
         match gate {
             gate if self.opens.get(gate).is_some_and(|at| self.time < *at) => Seen::Fails { what: "not yet".into() },

@@ -5,11 +5,11 @@
 use super::history::{self, Begin, End, unwritten};
 use super::objects::{OwnObjects, beside};
 use super::recover::settled;
+use super::rollback::monitor_of;
 use super::{Prepared, generation};
 use super::{link, precheck};
 use crate::apply::machine::{self, Change, Generation, Progress};
 use crate::compile;
-use crate::host::door::Door as _;
 use crate::host::link::OverLink;
 use crate::host::machine::boot_units::{self, Installed};
 use crate::host::machine::generations::{self, Draft};
@@ -106,6 +106,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     let lock = home.lock(&format!("apply of {machine}"))?;
     let mut register = register::open(home, machine)?;
     if order.asked == Asked::All {
+        mend_store(home, &lock, prepared, &register)?;
         register = settled(home, &lock, register, talk).await?;
     }
     let mut door = Real {
@@ -119,17 +120,18 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
         keys: prepared.key_store.clone(),
         link: prepared.link()?,
         before: None,
+        monitor_before: None,
     };
     door.before = door.register.active_generation().and_then(|active| link::before(home, active));
-    if order.asked == Asked::All {
-        mend_store(home, &lock, prepared, &door.register)?;
-    }
     let found = find(home, prepared, &mut door).await?;
     let active = door.register.active_generation();
     let more = found.objects.as_ref().is_some_and(|plan| !plan.is_empty());
     let same = found.old.as_ref().is_some_and(|old| old.content.digest == found.new.digest);
     let now = Reviewed::new(found.plan.clone(), found.objects.clone());
     if let (true, false, true, Some(generation)) = (found.plan.is_empty(), more, same, active) {
+        if order.asked == Asked::All {
+            mend_boot_units(&door, talk).await?;
+        }
         // One that was only tried is to stay now: that is not nothing.
         if order.mode == Mode::Test || door.register.current == active || order.asked != Asked::All {
             return Ok(Outcome::NothingToDo { generation, plan: Some(Box::new(now)) });
@@ -173,12 +175,32 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     carry_out(prepared, order, found, number, &mut door, talk).await
 }
 
-/// A damaged closure of the active generation is made whole where it is the one that was just compiled.
+/// A damaged closure of a generation that is on the machine is made whole where it is the one that was just compiled: the way back
+/// needs it as well.
 fn mend_store(home: &Home, lock: &Lock, prepared: &Prepared, register: &Register) -> Result<()> {
-    let Some(active) = register.active_generation() else { return Ok(()) };
-    if generations::read(home, active)?.digest() == prepared.closure.digest {
+    let present = register.present().into_iter().map(|number| generations::read(home, number));
+    let same = present.filter_map(Result::ok).any(|record| record.digest() == prepared.closure.digest);
+    if same {
         let manifest = compile::manifest(&prepared.closure, &prepared.sources);
         store::import(home, lock, &prepared.closure, &manifest, &mut go_on)?;
+    }
+    Ok(())
+}
+
+/// They belong to no generation, so no plan has them.
+async fn mend_boot_units(door: &OwnDoor<'_>, talk: &mut dyn Talk) -> Result<()> {
+    let faults = boot_units::faults(door.home)?;
+    if !faults.is_empty() {
+        faults.iter().for_each(|fault| talk.say(&format!("{fault}: written again")));
+        install_boot_units(door).await?;
+    }
+    Ok(())
+}
+
+async fn install_boot_units(door: &OwnDoor<'_>) -> Result<()> {
+    let program = std::env::current_exe().context("cannot tell which program this is")?;
+    if boot_units::install(door.home, door.lock, &program)? == Installed::Anew {
+        door.systemd.daemon_reload().await?;
     }
     Ok(())
 }
@@ -191,7 +213,8 @@ async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>) -> Resul
     let runs = |seen: &Observation| seen.server_digest.is_some();
     let runs_at = old.as_ref().and_then(|old| link::runs_at(home, old.number));
     let objects = OwnObjects { runs_at, ..prepared.objects(home) };
-    let (mut seen, objects) = beside(door.observe(&paths, &units), objects.plan(ANSWER), runs).await?;
+    door.monitor_before = old.as_ref().and_then(monitor_of);
+    let (mut seen, objects) = beside(door.observe_before(&paths, &units), objects.plan(ANSWER), runs).await?;
     seen.packages = Some(packages::look(home.root(), &wanted::names(&new))?);
     let plan = between(old.as_ref().map(|old| &old.content), &new, &seen);
     let stale = credentials::stale(&prepared.references()?, &prepared.key_store, home.root())?;
@@ -243,10 +266,7 @@ async fn carry_out(
     talk: &mut dyn Talk,
 ) -> Result<Outcome> {
     let home = door.home;
-    let program = std::env::current_exe().context("cannot tell which program this is")?;
-    if boot_units::install(home, door.lock, &program)? == Installed::Anew {
-        door.systemd.daemon_reload().await?;
-    }
+    install_boot_units(door).await?;
     let (plan, objects) = (&found.plan, found.objects.as_ref());
     let from = if order.mode == Mode::Boot { door.register.current } else { door.register.active_generation() };
     let begin = Begin { kind: Kind::Applied, person: &order.person, from, to: number, plan, objects };

@@ -9,6 +9,7 @@ mod link;
 mod objects;
 mod prepare;
 mod apply;
+mod boot;
 pub mod bootstrap;
 mod precheck;
 mod prove;
@@ -19,18 +20,21 @@ mod status;
 mod stored;
 
 pub use apply::{Asked, Order, Outcome, Talk, apply};
+pub use boot::{Booted, Confirmed, Patience, at_boot, confirm};
 pub use domain::{DomainPrepared, Talk as DomainTalk, apply_domain, plan_domain, prepare_domain, publish_member};
 pub use image::apply_root;
 pub use prepare::{Prepared, closure_name, prepare};
 pub use prove::{Proof, Trial, prove};
-pub use recover::{Booted, Confirmed, at_boot, confirm, watch};
+pub use recover::watch;
 pub use rollback::rollback;
 pub use status::{Objects, Recorded, Status, record, status};
 
 use crate::apply::machine::Generation;
 use crate::host::machine::{Home, generations, store};
 use crate::plan::machine::Content;
+use crate::plan::machine::content::Unreadable;
 use anyhow::{Context as _, Result, bail};
+use std::path::Path;
 
 /// A generation of the store, typed.
 fn generation(home: &Home, number: u64) -> Result<Generation> {
@@ -42,9 +46,28 @@ fn generation(home: &Home, number: u64) -> Result<Generation> {
             entry.display()
         );
     }
+    read(number, &entry, |manifest, text_of| Content::read(manifest, text_of))
+}
+
+/// A generation that something is left of on the machine, and that is not to be placed: of a damaged closure what can still be read.
+fn on_its_way_out(home: &Home, number: u64) -> Result<Generation> {
+    generation(home, number).or_else(|damaged| {
+        let entry = home.entry(&generations::read(home, number)?.closure);
+        read(number, &entry, |manifest, text_of| Content::read_damaged(manifest, text_of)).map_err(|_| damaged)
+    })
+}
+
+/// Reads a text of a closure.
+type TextOf<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+fn read(
+    number: u64,
+    entry: &Path,
+    content: impl Fn(&str, TextOf<'_>) -> Result<Content, Unreadable>,
+) -> Result<Generation> {
     let manifest = std::fs::read_to_string(entry.join("manifest.json"))
         .with_context(|| format!("the closure of generation {number} is not in the store"))?;
-    let content = Content::read(&manifest, |path| std::fs::read_to_string(entry.join(path)).ok())
+    let content = content(&manifest, &|path| std::fs::read_to_string(entry.join(path)).ok())
         .with_context(|| format!("generation {number}, {}", entry.display()))?;
     Ok(Generation { number, content })
 }

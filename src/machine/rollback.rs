@@ -52,9 +52,10 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
         keys: home.state().join("keys"),
         link,
         before: old.as_ref().and_then(|old| link::before(home, old.number)),
+        monitor_before: old.as_ref().and_then(monitor_of),
     };
     let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new.content);
-    let seen = door.observe(&paths, &units).await?;
+    let seen = door.observe_before(&paths, &units).await?;
     let plan = between(old.as_ref().map(|old| &old.content), &new.content, &seen);
     let plan = secrets::with(plan, &door.stale(new.number).await?, &seen);
     talk.plan(&plan, None);

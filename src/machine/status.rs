@@ -13,7 +13,7 @@ use crate::host::machine::history::Kind;
 use crate::host::machine::real::{Look, observe};
 use crate::host::machine::register::{self, Register};
 use crate::host::machine::store::{self, Damage};
-use crate::host::machine::{Home, generations, lock};
+use crate::host::machine::{Home, boot_units, generations, lock};
 use crate::host::packages;
 use crate::host::systemd::Systemd;
 use crate::host::{credentials, listeners};
@@ -25,6 +25,7 @@ use crate::plan::machine::{MachinePlan, Observation, Stray, between, changed_use
 use crate::plan::{self, Plan};
 use anyhow::Result;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// For a nats-server that runs; one that was just started recovers first.
@@ -41,6 +42,10 @@ pub struct Status {
     pub objects: Objects,
     /// What differs and `apply` leaves alone.
     pub strays: Vec<Stray>,
+    /// What is wrong with the units that lead a boot, which no generation has; `apply` writes them again.
+    pub boot: Vec<String>,
+    /// Where nats-server is monitored, if it runs and does not answer there.
+    pub silent: Option<SocketAddr>,
     /// Processes of ours that nobody could look into, and why.
     hidden: Vec<String>,
     /// What is wrong with the closure of its generation; nothing is compared with a damaged one.
@@ -86,8 +91,8 @@ impl Objects {
 
 impl Status {
     fn of(register: Register, busy: Option<lock::Holder>, failed: BTreeSet<String>) -> Self {
-        let (objects, strays, hidden) = (Objects::None, vec![], vec![]);
-        Self { register, busy, drift: None, objects, strays, hidden, damages: vec![], failed }
+        let (objects, strays, boot, hidden) = (Objects::None, vec![], vec![], vec![]);
+        Self { register, busy, drift: None, objects, strays, boot, silent: None, hidden, damages: vec![], failed }
     }
 
     /// Is it what its generation says, and nothing half done?
@@ -97,11 +102,14 @@ impl Status {
             && self.drift.as_ref().is_none_or(MachinePlan::is_empty)
             && self.objects.is_sound()
             && self.strays.is_empty()
+            && self.boot.is_empty()
+            && self.silent.is_none()
     }
 
     /// Where nobody could look, and why.
     pub fn unseen(&self) -> impl Iterator<Item = String> {
-        self.objects.unseen().into_iter().chain(self.hidden.iter().cloned())
+        let silent = self.silent.map(|monitor| format!("what nats-server runs: no answer at http://{monitor}/varz"));
+        self.objects.unseen().into_iter().chain(silent).chain(self.hidden.iter().cloned())
     }
 }
 
@@ -138,7 +146,9 @@ pub async fn record(home: &Home) -> Result<Option<(Status, Recorded)>> {
     let objects = status.objects.plan().into_iter();
     let objects = objects.flat_map(|plan| plan.steps.iter().map(|step| plan::render::sentence(plan, step)));
     let strays = status.strays.iter().map(ToString::to_string);
-    let all = damages.chain(drift).chain(objects).chain(strays).collect();
+    let silent = status.silent.map(|_| "nats-server runs and does not answer".to_owned());
+    let own = status.boot.iter().cloned().chain(silent);
+    let all = damages.chain(drift).chain(objects).chain(strays).chain(own).collect();
     let told = history::looked_at(home, &lock, &status.register, all)?;
     Ok(Some((status, told.map_or(Recorded::NoNews, Recorded::News))))
 }
@@ -159,7 +169,8 @@ pub async fn status(home: &Home) -> Result<Option<Status>> {
     }
     let active = generation(home, active)?;
     let (paths, units) = paths_and_units(Some(&active.content), &active.content);
-    let look = Look { home, register: &register, systemd: &systemd, monitor: monitor_of(&active) };
+    let monitor = monitor_of(&active);
+    let look = Look { home, register: &register, systemd: &systemd, monitor };
     let stored = Stored::read(&entry, &MachineName::parse(&register.machine)?, &active.content)?;
     let question = async {
         match &stored {
@@ -184,5 +195,7 @@ pub async fn status(home: &Home) -> Result<Option<Status>> {
     let mut strays = changed_users(&active.content, &seen);
     strays.extend(drop_ins::strays(&active.content, &seen));
     strays.extend(strangers(&active.content, &heard.listening));
-    Ok(Some(Status { drift: Some(drift), objects, strays, hidden: heard.unseen, ..Status::of(register, busy, failed) }))
+    let silent = monitor.filter(|_| seen.server_digest.is_none() && runs(&seen));
+    let (drift, hidden, boot) = (Some(drift), heard.unseen, boot_units::faults(home)?);
+    Ok(Some(Status { drift, objects, strays, boot, silent, hidden, ..Status::of(register, busy, failed) }))
 }

@@ -126,6 +126,138 @@ pub fn a_power_cut_goes_back() {
     is_back_at(&office, 1);
 }
 
+/// The closure of a generation, damaged where its configuration of nats-server lies.
+fn damage(machine: &Machine, generation: u64) {
+    let record = machine.read(&format!("/var/lib/leafwright/generations/{generation}.json")).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    let file = format!("/var/lib/leafwright/store/{}/etc/nats/nats-server.json", record["closure"].as_str().unwrap());
+    machine.must(["sh", "-c", &format!("chmod u+w {file} && printf X >>{file} && chmod 0444 {file}")]);
+}
+
+/// The way back needs a whole closure: the watchdog says which is not and tries again, and the text that it was made of mends it,
+/// though something is pending.
+pub fn a_damaged_way_back_is_mended_by_its_text() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    let text = operator.text_of("office");
+    let mut apply = begin(&office, &operator);
+    damage(&office, 1);
+    damage(&office, 2);
+    apply.kill();
+    until("the watchdog has failed, and is started again", DEADLINE, || {
+        office.must(["systemctl", "show", "--value", "-p", "NRestarts", "leafwright-watchdog.service"]).trim() != "0"
+    });
+    let said = office.must(["journalctl", "--no-pager", "-u", "leafwright-watchdog.service"]);
+    assert!(said.contains("the closure of generation 1 is damaged") && said.contains("help: apply the text"), "{said}");
+    assert!(!register(&office)["pending"].is_null());
+    operator.write("office", &text);
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success() && output.stderr.contains("nothing to do"), "{}", output.stderr);
+    assert!(output.stderr.contains("the machine is back at generation 1, because"), "{}", output.stderr);
+    is_back_at(&office, 1);
+}
+
+/// What only a test had goes with it, also where something else came after it: by a power cut in its middle, and by a boot.
+pub fn nothing_of_a_test_outlives_its_boot() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    let text = operator.text_of("office");
+    let test = || {
+        operator.write("office", &text);
+        operator.append("office", BYSTANDER);
+        let output = operator.apply(&office, ["--mode", "test", "--steady", "0"]);
+        assert!(output.success() && office.is_active("bystander.service"), "{}", output.stderr);
+        operator.write("office", &text);
+    };
+    let nothing_is_left = || {
+        let left = office.must(["find", "/etc/systemd/system", "-name", "bystander.service"]);
+        assert_eq!((left.as_str(), office.is_active("bystander.service")), ("", false));
+        assert!(register(&office)["leaving"].is_null());
+    };
+    test();
+    let _apply = begin(&office, &operator);
+    office.power_cut();
+    office.boot();
+    office.wait_running(DEADLINE);
+    is_back_at(&office, 1);
+    nothing_is_left();
+
+    test();
+    operator.settings("office", "leaf.max_pending = \"16MiB\"");
+    let output = operator.apply(&office, ["--mode", "boot"]);
+    assert!(output.success(), "{}", output.stderr);
+    office.reboot();
+    office.wait_running(DEADLINE);
+    until("the boot's gates have decided", DEADLINE, || register(&office)["current"] != 1);
+    sound(&office);
+    nothing_is_left();
+}
+
+const HANGS: &str = r#"[settings.units."hangs.service"]
+Service = { Type = ["oneshot"], ExecStart = ["/usr/bin/sleep infinity"] }
+Install = { WantedBy = ["leafwright.target"] }"#;
+
+/// A boot that never comes to its end, one that cannot place what it tries, and one whose gates are not asked yet.
+pub fn a_boot_that_cannot_be_proved_is_given_up() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    let text = operator.text_of("office");
+    let stage = |tables: &str| {
+        operator.write("office", &text);
+        operator.append("office", tables);
+        let output = operator.apply(&office, ["--mode", "boot"]);
+        assert!(output.success() && output.stderr.contains("begins with the next boot"), "{}", output.stderr);
+    };
+    let reason_of = |from: u64| {
+        until("the machine is back", DEADLINE, || register(&office)["returned"]["from"] == from);
+        register(&office)["returned"]["reason"].as_str().unwrap_or_default().to_owned()
+    };
+    // A unit that was dropped is not remembered as failed.
+    let runs = || {
+        let state = || office.exec(["systemctl", "is-system-running"]).stdout;
+        until("nothing has failed", DEADLINE, || state().trim() == "running");
+    };
+    let drop_in = "/etc/systemd/system/leafwright-confirm.service.d/test.conf";
+    let confirm = |lines: &str| {
+        office.must(["mkdir", "-p", "/etc/systemd/system/leafwright-confirm.service.d"]);
+        office.write(drop_in, lines);
+        office.must(["systemctl", "daemon-reload"]);
+    };
+    stage(HANGS);
+    confirm("[Service]\nExecStart=\nExecStart=/usr/local/bin/leafwright machine confirm --booting 5 --within 5\n");
+    office.power_off();
+    office.boot();
+    let reason = reason_of(2);
+    assert!(reason.contains("and systemd waits for hangs.service"), "{reason}");
+    runs();
+    is_back_at(&office, 1);
+
+    // Something stands where a file was to be.
+    stage("files.\"/etc/stands\".text = \"ours\\n\"");
+    office.must(["mkdir", "/etc/stands"]);
+    office.power_off();
+    office.boot();
+    let reason = reason_of(3);
+    assert!(reason.contains("the boot could not place it"), "{reason}");
+    is_back_at(&office, 1);
+
+    // Nobody is faster than the gates of a boot.
+    stage(BYSTANDER);
+    confirm("[Unit]\nConditionPathExists=/root/now\n");
+    office.reboot();
+    office.wait_running(DEADLINE);
+    operator.write("office", &text);
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(!output.success() && output.stderr.contains("this boot tries generation 4"), "{}", output.stderr);
+    assert_eq!(register(&office)["pending"]["to"], 4);
+    office.must(["touch", "/root/now"]);
+    office.must(["systemctl", "start", "leafwright-confirm.service"]);
+    until("the boot's gates have decided", DEADLINE, || register(&office)["current"] == 4);
+    office.must(["rm", drop_in]);
+    office.must(["systemctl", "daemon-reload"]);
+    assert!(sound(&office).contains("office is generation 4") && office.is_active("bystander.service"));
+}
+
 pub fn modes_last_as_long_as_they_say() {
     let lab = Lab::new();
     let (office, operator) = office(&lab);

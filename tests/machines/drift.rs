@@ -79,8 +79,38 @@ pub fn what_hands_change_is_found_and_repaired() {
         until("nothing differs", DEADLINE, || office.exec(["leafwright", "status"]).success());
     }
     println!("{} more were told by {:.1} s", STRAYS.len(), began.elapsed().as_secs_f64());
+    what_leads_a_boot_too(&office, &operator);
     streams_too(&office, &operator);
     println!("streams were put back by {:.1} s", began.elapsed().as_secs_f64());
+}
+
+/// The units that belong to no generation, and a nats-server that hangs.
+fn what_leads_a_boot_too(office: &Machine, operator: &Operator) {
+    let hands = [
+        ("rm /etc/systemd/system/leafwright-boot.service", "leafwright-boot.service is not there"),
+        (
+            "sed -i s/confirm/boot/ /etc/systemd/system/leafwright-confirm.service",
+            "leafwright-confirm.service is not as it was written",
+        ),
+        (
+            "rm /etc/systemd/system/basic.target.wants/leafwright-boot.service",
+            "leafwright-boot.service is not wanted by basic.target",
+        ),
+    ];
+    for (hand, says) in hands {
+        office.must(["sh", "-c", hand]);
+        let said = differs(office, hand);
+        assert!(said.contains(&format!("write it again, because {says}")), "{hand}: {said}");
+        let output = operator.apply(office, ["--steady", "0"]);
+        assert!(output.success() && output.stderr.contains("nothing to do"), "{hand}: {}", output.stderr);
+        assert!(output.stderr.contains(&format!("{says}: written again")), "{hand}: {}", output.stderr);
+        sound(office);
+    }
+    office.must(["systemctl", "kill", "--signal=STOP", "nats-server.service"]);
+    let said = differs(office, "a server that hangs");
+    assert!(said.contains("could not be looked at: what nats-server runs: no answer at http://127.0.0.1:"), "{said}");
+    office.must(["systemctl", "kill", "--signal=CONT", "nats-server.service"]);
+    until("nothing differs", DEADLINE, || office.exec(["leafwright", "status"]).success());
 }
 
 /// A stream that is gone, and one that was changed.

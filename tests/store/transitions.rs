@@ -3,7 +3,7 @@
 use anyhow::Result;
 use leafwright::host::machine::register::{Active, Mode, Phase, Register};
 use leafwright::host::machine::transitions::{AtBoot, Watch};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -17,7 +17,7 @@ fn done(result: Result<()>) -> Result<String> {
     result.map(|()| String::new())
 }
 
-const ACTS: [(&str, Act); 19] = [
+const ACTS: [(&str, Act); 20] = [
     ("allot", |r| Ok(r.allot().to_string())),
     ("begin 8 persist", |r| done(r.begin(8, Mode::Persist, watch("one")))),
     ("begin 8 test", |r| done(r.begin(8, Mode::Test, watch("one")))),
@@ -29,6 +29,10 @@ const ACTS: [(&str, Act); 19] = [
     ("commit elsewhen", |r| done(r.commit("n", "two"))),
     ("begin_return", |r| done(r.begin_return("a gate failed"))),
     ("end_return", |r| done(r.end_return("one"))),
+    ("tidied", |r| {
+        r.tidied();
+        Ok(String::new())
+    }),
     ("boot again", |r| r.boot(watch("one")).map(|at| format!("{at:?}"))),
     ("boot", |r| r.boot(watch("two")).map(|at| format!("{at:?}"))),
     ("stage 8", |r| done(r.stage(8))),
@@ -113,6 +117,9 @@ fn line(register: &Register) -> String {
             let _ = write!(line, " returning ({reason})");
         }
     }
+    if let Some(leaving) = register.leaving {
+        let _ = write!(line, " leaving {leaving}");
+    }
     if !register.pinned.is_empty() {
         let _ = write!(line, " pinned {:?}", register.pinned);
     }
@@ -148,13 +155,31 @@ fn every_transition_in_every_state_is_as_the_table_says() {
     assert!(table == expected, "tests/store/transitions.txt says otherwise; UPDATE=1 rewrites it:\n{table}");
 }
 
+/// The generations of which something is on the machine after `act`, if each of them does its own part and nothing else.
+fn on_the_machine(before: &BTreeSet<u64>, act: &str, state: &Register, next: &Register) -> BTreeSet<u64> {
+    let mut there = before.clone();
+    match act {
+        "end_return" => {
+            let pending = state.pending.as_ref().unwrap();
+            there.remove(&pending.to);
+            there.extend(pending.from);
+        }
+        "tidied" => {
+            state.leaving.map(|left| there.remove(&left));
+        }
+        _ => there.extend(next.pending.iter().map(|pending| pending.to)),
+    }
+    there
+}
+
 /// From a fresh machine, whatever happens in whatever order: a boot always leads to what is current, and nothing is lost.
 #[test]
 fn wherever_it_comes_to_a_boot_leads_to_what_is_current() {
-    let mut seen: BTreeMap<String, Register> = BTreeMap::new();
-    let mut open = vec![Register { highest: 9, ..Register::new("office") }];
-    while let Some(state) = open.pop() {
-        if seen.insert(serde_json::to_string(&state).unwrap(), state.clone()).is_some() {
+    let mut seen: BTreeMap<String, (Register, BTreeSet<u64>)> = BTreeMap::new();
+    let mut open = vec![(Register { highest: 9, ..Register::new("office") }, BTreeSet::new())];
+    while let Some((state, there)) = open.pop() {
+        let known = format!("{} {there:?}", serde_json::to_string(&state).unwrap());
+        if seen.insert(known, (state.clone(), there.clone())).is_some() {
             continue;
         }
         for (name, change) in ACTS.iter().filter(|(name, _)| *name != "allot" && !name.contains("pin")) {
@@ -168,12 +193,19 @@ fn wherever_it_comes_to_a_boot_leads_to_what_is_current() {
                     line(&next)
                 );
                 assert!(next.present().is_subset(&next.named()), "{}", line(&next));
-                open.push(next);
+                let there = on_the_machine(&there, name, &state, &next);
+                assert!(
+                    there.is_subset(&next.present()),
+                    "after {name} of {}: {there:?} are on the machine, and the register does not say so: {}",
+                    line(&state),
+                    line(&next)
+                );
+                open.push((next, there));
             }
         }
     }
     assert!(seen.len() > 100, "only {} states were reached", seen.len());
-    for state in seen.values() {
+    for (state, _) in seen.values() {
         let mut register = state.clone();
         let mut steps = 0;
         loop {

@@ -5,7 +5,7 @@
 use super::{Change, Failure, Generation, Progress, gates, steps};
 use crate::host::door::Door;
 use crate::plan::machine::gates::{Gate, Seen};
-use crate::plan::machine::{Content, between, paths_and_units, secrets};
+use crate::plan::machine::{Content, back_between, paths_and_units, secrets};
 use anyhow::{Context as _, Result};
 
 /// A machine that is back where it was.
@@ -63,7 +63,7 @@ pub async fn go_back<D: Door>(
     let target = old.map_or(&nothing, |old| &old.content);
     let (paths, units) = paths_and_units(Some(&new.content), target);
     let seen = door.observe(&paths, &units).await.context("cannot look at the machine")?;
-    let plan = between(Some(&new.content), target, &seen);
+    let plan = back_between(&new.content, target, &seen);
     // A key that is not there must not stand in the way of everything else.
     let stale = match old {
         Some(old) => door.stale(old.number).await.unwrap_or_default(),
@@ -76,6 +76,7 @@ pub async fn go_back<D: Door>(
     for phase in [&plan.before, &plan.after, &plan.last] {
         unwilling.extend(steps::carry_back(door, number, phase, &mut count, tell).await?);
     }
+    door.forget(&new.content.units_gone(target)).await;
     // A hidden file that nobody reads is no reason to be neither of both.
     let _left = door.sweep(&paths).await;
     door.end_return().await.context("the end of the return cannot be written down")?;

@@ -180,6 +180,9 @@ pub async fn activate<D: Door, O: Objects>(
     let tidy = async {
         door.unwatch().await?;
         steps::carry_out(door, change.new.number, &change.plan.last, &mut count, tell).await?;
+        if let Some(old) = change.old {
+            door.forget(&old.content.units_gone(&change.new.content)).await;
+        }
         door.tidied().await
     };
     tidy.await.map_err(Failure::Untidy)?;

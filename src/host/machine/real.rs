@@ -115,13 +115,15 @@ pub struct Real<'a, L> {
     pub link: L,
     /// How the domain is asked while the old generation runs, whose server may listen elsewhere; `None`: as the new one's.
     pub before: Option<L>,
+    /// Where the server of the old generation is monitored; `None`: as the new one's.
+    pub monitor_before: Option<SocketAddr>,
 }
 
 impl<'a, L: Link> Real<'a, L> {
     /// The same with another way to ask the domain.
     pub fn with_link<M: Link>(self, link: M) -> Real<'a, M> {
         let Real { home, lock, register, systemd, manager, boot, monitor, keys, .. } = self;
-        Real { home, lock, register, systemd, manager, boot, monitor, keys, link, before: None }
+        Real { home, lock, register, systemd, manager, boot, monitor, keys, link, before: None, monitor_before: None }
     }
 
     /// What is known here is what is on the disk, also where that could not be written.
@@ -133,6 +135,12 @@ impl<'a, L: Link> Real<'a, L> {
         Ok(())
     }
 
+    /// As `observe`, while the old generation runs.
+    pub async fn observe_before(&self, paths: &BTreeSet<String>, units: &BTreeSet<String>) -> Result<Observation> {
+        let monitor = self.monitor_before.or(self.monitor);
+        observe(Look { home: self.home, register: &self.register, systemd: &self.systemd, monitor }, paths, units).await
+    }
+
     async fn unit(&self, unit: &str) -> Result<SeenUnit> {
         let mut seen = self.systemd.units(&[unit]).await?;
         seen.remove(unit).with_context(|| format!("systemd does not know {unit}"))
@@ -140,10 +148,19 @@ impl<'a, L: Link> Real<'a, L> {
 
     async fn look(&mut self, gate: &Gate) -> Result<String> {
         match gate {
+            // systemd starts it when this is over; that it does not run yet says nothing.
+            Gate::Unit { .. } if self.manager == Manager::Boots => Ok(String::new()),
             Gate::Unit { unit } => {
                 let seen = self.unit(unit).await?;
-                ensure!(seen.active == "active", "it is {} ({})", seen.active, seen.sub);
-                Ok(seen.invocation)
+                if seen.active == "active" {
+                    return Ok(seen.invocation);
+                }
+                let waits = self.systemd.at_work().await.unwrap_or_default();
+                let waits: Vec<String> = waits.into_iter().filter(|at_work| at_work != unit).collect();
+                match waits.is_empty() {
+                    true => bail!("it is {} ({})", seen.active, seen.sub),
+                    false => bail!("it is {} ({}), and systemd waits for {}", seen.active, seen.sub, waits.join(", ")),
+                }
             }
             Gate::Server { digest } => {
                 let monitor = self.monitor.context("nothing says where nats-server is monitored")?;
@@ -233,7 +250,9 @@ impl<L: Link> Door for Real<'_, L> {
         let nonce = self.register.pending.as_ref().map(|pending| pending.nonce.clone()).unwrap_or_default();
         let boot = self.boot.id.clone();
         self.change(|register| register.commit(&nonce, &boot))?;
-        room::give_back(self.home, self.lock)
+        // What is committed stays so; `gc` gives it back as well.
+        let _unneeded = room::give_back(self.home, self.lock);
+        Ok(())
     }
 
     async fn begin_return(&mut self, reason: &str) -> Result<()> {
@@ -330,6 +349,14 @@ impl<L: Link> Door for Real<'_, L> {
         credentials::remove(self.home.root(), path)
     }
 
+    async fn forget(&mut self, units: &[String]) {
+        if self.manager != Manager::Boots {
+            for unit in units {
+                let _it_stays_failed = self.systemd.reset_failed(unit).await;
+            }
+        }
+    }
+
     async fn daemon_reload(&mut self) -> Result<()> {
         self.systemd.daemon_reload().await
     }
@@ -353,10 +380,12 @@ impl<L: Link> Door for Real<'_, L> {
     }
 
     async fn probe_before(&mut self, gate: &Gate) -> Seen {
-        let Some(before) = self.before.take() else { return self.probe(gate).await };
-        let after = std::mem::replace(&mut self.link, before);
+        let (after, monitor) = (self.before.take(), self.monitor);
+        let after = after.map(|before| std::mem::replace(&mut self.link, before));
+        self.monitor = self.monitor_before.or(monitor);
         let seen = self.probe(gate).await;
-        self.before = Some(std::mem::replace(&mut self.link, after));
+        self.monitor = monitor;
+        self.before = after.map(|after| std::mem::replace(&mut self.link, after));
         seen
     }
 

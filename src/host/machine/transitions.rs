@@ -49,6 +49,12 @@ impl Register {
         if let Phase::Returning { reason } = &pending.phase {
             bail!("generation {} cannot be committed: the machine returns from it, because {reason}", pending.to);
         }
+        if let Some(left) = self.leaving.filter(|left| Some(*left) != pending.from) {
+            bail!(
+                "generation {} cannot be committed: something of generation {left} is still on the machine",
+                pending.to
+            );
+        }
         let to = pending.to;
         if pending.mode != Mode::Test {
             self.current = Some(to);
@@ -97,8 +103,9 @@ impl Register {
                 true => format!("the machine was restarted before generation {} was committed", pending.to),
                 false => format!("the apply of generation {} ended before it was committed", pending.to),
             };
-            if another_boot(&pending.boot_id) {
-                // It may have come from a test, which does not outlive its boot.
+            if another_boot(&pending.boot_id) && pending.from != self.current {
+                // It came from a test, which does not outlive its boot; what only the test had is still there.
+                self.leaving = pending.from;
                 pending.from = self.current;
             }
             self.begin_return(&reason)?;
@@ -108,6 +115,8 @@ impl Register {
             return Ok(AtBoot::Stay);
         }
         if let Some(next) = self.next.take() {
+            let test = self.active_generation().filter(|active| Some(*active) != self.current);
+            self.leaving = test.or(self.leaving);
             self.set_pending(self.current, next, Mode::Boot, watch);
             return Ok(AtBoot::Activate);
         }

@@ -15,6 +15,18 @@ use zbus::zvariant::{OwnedObjectPath, OwnedValue};
 type Row = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 
 impl Systemd {
+    /// Units whose jobs run now: what everything else waits for; sorted.
+    pub async fn at_work(&self) -> Result<Vec<String>> {
+        // id, unit, type, state, and two paths (org.freedesktop.systemd1, ListJobs).
+        type Jobs = Vec<(u32, String, String, String, OwnedObjectPath, OwnedObjectPath)>;
+        let answer = self.bus.manager("ListJobs", &(), ANSWER).await;
+        let jobs: Jobs = read(&answer.context("systemd does not list its jobs")?)?;
+        let running = jobs.into_iter().filter(|(_, _, _, state, _, _)| state == "running");
+        let mut units: Vec<String> = running.map(|(_, unit, ..)| unit).collect();
+        units.sort();
+        Ok(units)
+    }
+
     /// Units by their primary names. A name without `*`, `?` or `[` is loaded if it was not, a pattern finds what is loaded.
     /// What has neither a file nor a process is left out.
     pub async fn units<S: AsRef<str>>(&self, wanted: &[S]) -> Result<BTreeMap<String, SeenUnit>> {

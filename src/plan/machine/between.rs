@@ -49,14 +49,29 @@ impl<'a> Case<'a> {
     }
 }
 
-/// What leads from `old` to `new` on a machine that is as `seen`. For a return, `old` is what was being applied and `new` what was
-/// there before: the same act. The plan after that is empty.
+/// What leads from `old` to `new` on a machine that is as `seen`. The plan after that is empty.
 pub fn between(old: Option<&Content>, new: &Content, seen: &Observation) -> MachinePlan {
+    lead(old, new, seen, Way::Forward)
+}
+
+/// The same for a return: `given_up` is what was being applied, `old` what was there before.
+pub fn back_between(given_up: &Content, old: &Content, seen: &Observation) -> MachinePlan {
+    lead(Some(given_up), old, seen, Way::Back)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Forward,
+    Back,
+}
+
+fn lead(old: Option<&Content>, new: &Content, seen: &Observation, way: Way) -> MachinePlan {
     let nothing = Content::default();
     let case = Case::of(old.unwrap_or(&nothing), new, seen);
     let mut faults = files::faults(&case);
     faults.extend(units::faults(&case));
-    faults.extend(server::fault(&case));
+    // One that was alone for the time of an attempt goes back to its cluster, which knows its streams; else it could never go back.
+    faults.extend(server::fault(&case).filter(|_| way == Way::Forward));
     let differences = files::differences(&case);
     let verdicts = units::verdicts(&case, &differences);
     let phases = lay_out::phases(&case, &differences, &verdicts, faults);

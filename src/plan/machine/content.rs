@@ -108,6 +108,19 @@ impl Content {
     /// The content of a closure from the store: its `manifest.json`, and `text_of` for the texts that have a meaning here
     /// (units, nats-server's configuration, gates, credentials, packages), by their path below the closure.
     pub fn read(manifest: &str, text_of: impl Fn(&str) -> Option<String>) -> Result<Self, Unreadable> {
+        Self::parse(manifest, text_of, |put| put)
+    }
+
+    /// What a damaged closure still tells: which files, units and links it has. For what goes, never for what comes.
+    pub fn read_damaged(manifest: &str, text_of: impl Fn(&str) -> Option<String>) -> Result<Self, Unreadable> {
+        Self::parse(manifest, text_of, |_| Ok(()))
+    }
+
+    fn parse(
+        manifest: &str,
+        text_of: impl Fn(&str) -> Option<String>,
+        judge: impl Fn(Result<(), Unreadable>) -> Result<(), Unreadable>,
+    ) -> Result<Self, Unreadable> {
         let refuse = |unread: Unread| {
             Unreadable(match unread {
                 Unread::Newer { .. } => format!("the manifest was {unread}"),
@@ -121,7 +134,7 @@ impl Content {
                 .map_err(|_| Unreadable(format!("`{}` is not the mode of `{}`", row.mode, row.path)))?;
             let path = row.path.clone();
             let placed = Placed { kind: row.kind, from: row.path, mode, digest: row.digest, effect: row.effect };
-            content.put(placed, || text_of(&path))?;
+            judge(content.put(placed, || text_of(&path)))?;
         }
         Ok(content)
     }
@@ -143,8 +156,11 @@ impl Content {
             self.packages = serde_json::from_str(&text()?).map_err(unreadable)?;
         }
         let Some(path) = destination(placed.kind, &placed.from) else { return Ok(()) };
+        // With nothing in it, until its text is there.
+        self.files.insert(path.clone(), placed.clone());
         if let Some(unit) = unit_at(&path) {
-            self.units.insert(unit.to_owned(), read_unit(&text()?));
+            let known = self.units.entry(unit.to_owned()).or_default();
+            *known = read_unit(&text()?);
         }
         if matches!(placed.kind, ArtefactKind::Sysusers | ArtefactKind::Tmpfiles) {
             accounts::read(self, &placed, &text()?);
@@ -152,7 +168,6 @@ impl Content {
         if placed.kind == ArtefactKind::NatsServerConfig {
             self.server = serde_json::from_str(&text()?).map_err(unreadable)?;
         }
-        self.files.insert(path, placed);
         Ok(())
     }
 
@@ -177,6 +192,17 @@ impl Content {
     pub fn steady(&self) -> BTreeSet<String> {
         let stays = |name: &String| self.definition(name).is_some_and(|unit| !super::units::ends_by_itself(unit));
         Graph::of(self, &BTreeSet::new()).ought.into_iter().filter(stays).collect()
+    }
+
+    /// The units that it has and `stays` has not.
+    pub fn units_gone(&self, stays: &Content) -> Vec<String> {
+        let instances = stays.concrete();
+        // An instance stays if it is one of those that are wanted, a unit if it is defined.
+        let stays = |unit: &String| match unit.contains('@') {
+            true => instances.contains(unit),
+            false => stays.definition(unit).is_some(),
+        };
+        self.concrete().into_iter().filter(|unit| !stays(unit)).collect()
     }
 
     /// `todos@.service`

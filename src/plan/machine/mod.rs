@@ -25,7 +25,7 @@ mod server;
 mod units;
 
 pub use accounts::{Directory, SystemUser, changed as changed_users};
-pub use between::{between, paths_and_units};
+pub use between::{back_between, between, paths_and_units};
 pub use content::{Content, Placed, Unreadable};
 pub use model::{
     Act, FORMAT, FieldEffect, MachinePlan, MachineStep, Observation, SeenFile, SeenUnit, SeenUser, Stray, Why,
