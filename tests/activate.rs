@@ -386,6 +386,44 @@ async fn a_gate_has_the_time_that_it_declares() {
     }
 }
 
+/// A unit that ends by itself may have failed before, and not by this; what others' units do is told and decides nothing.
+#[tokio::test]
+async fn a_unit_that_fails_meanwhile_is_no_better_than_one_that_does_not_run() {
+    let job = |(old, mut new): (Generation, Generation)| {
+        let oneshot = [("Type".to_owned(), vec!["oneshot".to_owned()])].into();
+        new.content.units.insert("night.service".to_owned(), [("Service".to_owned(), oneshot)].into());
+        (old, new)
+    };
+    let rows = [
+        (None, Some("night.service"), Err("the gate \"night.service has not failed\" does not hold")),
+        (Some("night.service"), Some("night.service"), Ok(vec![])),
+        (None, Some("cups.service"), Ok(vec!["cups.service".to_owned()])),
+        (Some("cups.service"), Some("cups.service"), Ok(vec![])),
+    ];
+    for (before, meanwhile, expected) in rows {
+        let (old, new) = job(generations());
+        let mut machine = settled(&old, &new).await;
+        machine.failed.extend(before.map(str::to_owned));
+        machine.brings_down.extend(meanwhile.map(|unit| ("todos@2.service".to_owned(), unit.to_owned())));
+        let plan = plan(&mut machine, Some(&old.content), &new.content).await;
+        let gates = of(&new.content, Reach::Machine);
+        let (old, new) = (Some(&old), &new);
+        let (within, steady) = (Duration::from_secs(60), Duration::from_secs(5));
+        let change = Change { plan: &plan, old, new, mode: Mode::Persist, gates: &gates, within, steady };
+        let mut told = vec![];
+        let mut tell = |progress: Progress<'_>| {
+            if let Progress::Failed { unit } = progress {
+                told.push(unit.to_owned());
+            }
+        };
+        let done = activate(&mut machine, &mut NoObjects, &change, &mut tell).await;
+        match expected {
+            Ok(others) => assert!(done.is_ok() && told == others, "{before:?} {meanwhile:?}: {done:?}, {told:?}"),
+            Err(says) => assert!(done.is_err_and(|failure| failure.to_string().contains(says)), "{before:?}"),
+        }
+    }
+}
+
 /// One answer that is late before a change excuses nothing after it; one that never comes does.
 #[tokio::test]
 async fn an_answer_that_is_late_before_is_asked_for_again() {

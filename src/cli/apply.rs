@@ -2,6 +2,7 @@
 
 use super::{Exit, WrongUsage, keys, talk};
 use crate::apply::machine::Progress;
+use crate::host::machine::own_program::PROGRAM;
 use crate::host::machine::register::Mode;
 use crate::host::machine::{Home, STATE};
 use crate::machine::{self, Asked, DomainTalk, Order, Outcome, Talk, history};
@@ -59,8 +60,6 @@ pub struct RollbackArgs {
 const WITHIN: Duration = Duration::from_secs(60);
 /// How long what was started must stay up before it.
 const STEADY: Duration = Duration::from_secs(5);
-/// Where a machine has this program.
-const PROGRAM: &str = "/usr/local/bin/leafwright";
 
 /// What both have.
 #[derive(clap::Args)]
@@ -359,6 +358,10 @@ impl Talk for Voice {
             Progress::AsBefore { gate, what } => {
                 talk::say(&format!("  not proved, as before: {}: {what}", gate.name()));
             }
+            Progress::Failed { unit } => {
+                talk::say(&format!("  {unit} failed meanwhile, which is not ours: systemctl status {unit}"))
+            }
+            Progress::NotOwn { why } => talk::say(&format!("  leafwright itself stays as it is: {why}")),
             Progress::GoingBack { reason } => talk::say(&format!("going back: {reason}")),
         }
     }

@@ -122,6 +122,7 @@ fn as_json(register: Option<&Register>, records: &[Record]) -> Value {
             "created": record.created,
             "person": record.person,
             "leafwright": record.leafwright,
+            "program": record.program,
             "mode": record.mode,
             "marks": marks,
         })

@@ -75,6 +75,12 @@ pub trait Door: Send {
     fn stale(&mut self, generation: u64) -> impl Future<Output = Result<Vec<SecretFile>>> + Send;
     /// One that is not there is gone already.
     fn remove_credential(&mut self, path: &str) -> impl Future<Output = Result<()>> + Send;
+    /// The Leafwright that a generation was made by is the machine's own again.
+    fn own_program(&mut self, _generation: u64) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+    /// Units that have failed, ours and others'; none where nobody can say.
+    fn failed(&mut self) -> impl Future<Output = BTreeSet<String>> + Send;
     /// That units which are gone had failed is of no interest any more.
     fn forget(&mut self, _units: &[String]) -> impl Future<Output = ()> + Send {
         std::future::ready(())

@@ -68,6 +68,9 @@ pub struct FakeMachine {
     pub failing: BTreeMap<Gate, String>,
     /// Gates that fail until then.
     pub opens: BTreeMap<Gate, Duration>,
+    /// Units that have failed, ours and others'; and what fails when something is started.
+    pub failed: BTreeSet<String>,
+    pub brings_down: BTreeMap<String, String>,
     /// Gates that do not answer so many times; each time it takes two seconds to know.
     pub late: BTreeMap<Gate, usize>,
     /// A job that never ends, once.
@@ -339,6 +342,14 @@ impl Door for FakeMachine {
         })
     }
 
+    async fn failed(&mut self) -> BTreeSet<String> {
+        self.failed.clone()
+    }
+
+    async fn forget(&mut self, units: &[String]) {
+        self.failed.retain(|unit| !units.contains(unit));
+    }
+
     async fn daemon_reload(&mut self) -> Result<()> {
         yield_now().await;
         self.effect("daemon-reload".into(), |it| {
@@ -362,6 +373,7 @@ impl Door for FakeMachine {
             ensure!(it.loaded.contains_key(&file_of(unit)), "Unit {unit} not found.");
             let reads = it.reads(unit);
             it.running.insert(unit.to_owned(), reads);
+            it.failed.extend(it.brings_down.get(unit).cloned());
             Ok(())
         })
     }
@@ -377,6 +389,7 @@ impl Door for FakeMachine {
         }
         match gate {
             gate if self.opens.get(gate).is_some_and(|at| self.time < *at) => Seen::Fails { what: "not yet".into() },
+            Gate::NotFailed { unit } if self.failed.contains(unit) => Seen::Fails { what: "it has".into() },
             Gate::Unit { unit } if !self.running.contains_key(unit) => Seen::Fails { what: "inactive".into() },
             _ => Seen::Holds { mark: String::new() },
         }

@@ -17,7 +17,7 @@ use crate::host::machine::history::Kind;
 use crate::host::machine::lock::Lock;
 use crate::host::machine::real::{Boot, Manager, Real};
 use crate::host::machine::register::{self, Mode, Register};
-use crate::host::machine::{Home, go_on, store};
+use crate::host::machine::{Home, go_on, own_program, store};
 use crate::host::systemd::Systemd;
 use crate::host::{closure, credentials, packages};
 use crate::plan::machine::packages as wanted;
@@ -128,7 +128,9 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     let more = found.objects.as_ref().is_some_and(|plan| !plan.is_empty());
     let same = found.old.as_ref().is_some_and(|old| old.content.digest == found.new.digest);
     let now = Reviewed::new(found.plan.clone(), found.objects.clone());
-    if let (true, false, true, Some(generation)) = (found.plan.is_empty(), more, same, active) {
+    let upgrade = upgrade(home, active)?;
+    let nothing = found.plan.is_empty() && !more && upgrade.is_none();
+    if let (true, true, Some(generation)) = (nothing, same, active) {
         if order.asked == Asked::All {
             mend_boot_units(&door, talk).await?;
         }
@@ -138,6 +140,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
         }
         talk.say(&format!("generation {generation} is here until the next boot; from now on it stays"));
     }
+    upgrade.iter().for_each(|upgrade| talk.say(upgrade));
     talk.plan(&found.plan, found.objects.as_ref());
     if let Some(refused) = found.plan.refused().next() {
         bail!("nothing was done, because {}", render::sentence(refused));
@@ -161,7 +164,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
         return Ok(Outcome::NotAgreed);
     }
     // What is for a boot is proved there by what is seen now, so it has a record of its own.
-    let number = match active.filter(|_| same && order.mode != Mode::Boot) {
+    let number = match active.filter(|_| same && upgrade.is_none() && order.mode != Mode::Boot) {
         Some(active) => active,
         None => {
             let gates = gates::of(&found.new, prepared.reach());
@@ -185,6 +188,17 @@ fn mend_store(home: &Home, lock: &Lock, prepared: &Prepared, register: &Register
         store::import(home, lock, &prepared.closure, &manifest, &mut go_on)?;
     }
     Ok(())
+}
+
+/// Whether the machine's own program is another one than its generation was made by: that is a generation of its own, which it can
+/// go back from.
+fn upgrade(home: &Home, active: Option<u64>) -> Result<Option<String>> {
+    let Some(record) = active.map(|active| generations::read(home, active)).transpose()? else { return Ok(None) };
+    let running = std::env::current_exe().context("cannot tell which program this is")?;
+    Ok(own_program::is_new(home, &record, &running).then(|| {
+        let (before, now) = (&record.leafwright, env!("CARGO_PKG_VERSION"));
+        format!("leafwright {now} takes the place of leafwright {before}: a generation of its own")
+    }))
 }
 
 /// They belong to no generation, so no plan has them.
@@ -232,10 +246,12 @@ pub(super) fn stored(
 ) -> Result<u64> {
     let manifest = compile::manifest(&prepared.closure, &prepared.sources);
     store::import(home, lock, &prepared.closure, &manifest, &mut go_on)?;
+    let running = std::env::current_exe().context("cannot tell which program this is")?;
     let draft = Draft {
         closure: closure::directory_name(&prepared.closure),
         created: OffsetDateTime::now_utc().format(&Rfc3339).context("there is no time")?,
         person: person.to_owned(),
+        program: own_program::keep(home, lock, &running)?,
         mode,
         failing,
     };

@@ -12,7 +12,7 @@ use crate::host::door::Door as _;
 use crate::host::machine::history::Kind;
 use crate::host::machine::real::{Boot, Manager, Real};
 use crate::host::machine::register::Mode;
-use crate::host::machine::{Home, generations, register};
+use crate::host::machine::{Home, generations, own_program, register};
 use crate::host::systemd::Systemd;
 use crate::plan::machine::gates;
 use crate::plan::machine::{between, paths_and_units, secrets};
@@ -58,6 +58,10 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
     let seen = door.observe_before(&paths, &units).await?;
     let plan = between(old.as_ref().map(|old| &old.content), &new.content, &seen);
     let plan = secrets::with(plan, &door.stale(new.number).await?, &seen);
+    let running = std::env::current_exe().context("cannot tell which program this is")?;
+    if own_program::is_new(home, &target, &running) {
+        talk.say(&format!("leafwright {} takes the place of this one again", target.leafwright));
+    }
     talk.plan(&plan, None);
     if !talk.agree()? {
         return Ok(Outcome::NotAgreed);

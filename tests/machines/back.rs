@@ -330,3 +330,54 @@ pub fn what_a_commit_left_goes_later() {
     assert_eq!(office.read("/etc/motd").as_deref(), Some(theirs.as_str()));
     sound(&office);
 }
+
+/// A new leafwright at its usual place makes a generation of its own: an apply that dies brings the one before back, and so does a
+/// rollback.
+pub fn another_leafwright_is_a_generation() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    // Bytes behind a program are no part of it.
+    let install = || {
+        let script = "cp /usr/local/bin/leafwright /root/new && echo >>/root/new && mv -f /root/new /usr/local/bin/leafwright && sha256sum </usr/local/bin/leafwright";
+        office.must(["sh", "-c", script])
+    };
+    let own = || office.must(["sh", "-c", "sha256sum </usr/local/bin/leafwright"]);
+    let applied = |generation: u64| {
+        let output = operator.apply(&office, ["--steady", "0"]);
+        let says = format!("generation {generation}: ");
+        assert!(output.success() && output.stderr.contains(&says), "{}", output.stderr);
+        output.stderr
+    };
+    // The first one of its own; a generation that does not say what made it is no reason for another.
+    let first = install();
+    let output = operator.apply(&office, []);
+    assert!(output.success() && output.stderr.contains("nothing to do"), "{}", output.stderr);
+    operator.settings("office", "leaf.max_pending = \"16MiB\"");
+    applied(2);
+    let second = install();
+    let said = applied(3);
+    assert!(said.contains(" takes the place of leafwright ") && said.contains("a generation of its own"), "{said}");
+    let output = operator.apply(&office, []);
+    assert!(output.success() && output.stderr.contains("nothing to do"), "{}", output.stderr);
+
+    let third = install();
+    let words = ["leafwright", "apply", "office", "--domain", DOMAIN, "--yes", "--steady", "100", "--within", "200"];
+    let mut apply = office.spawn(words);
+    until("it is at work", DEADLINE, || register(&office)["pending"]["to"] == 4);
+    assert_eq!(own(), third);
+    apply.kill();
+    until("the machine is back", DEADLINE, || register(&office)["pending"].is_null());
+    assert_eq!((register(&office)["active"]["generation"].as_u64(), own()), (Some(3), second));
+    sound(&office);
+
+    let output = office.exec(["leafwright", "rollback", "2", "--yes", "--steady", "0"]);
+    assert!(output.success() && output.stderr.contains(" takes the place of this one again"), "{}", output.stderr);
+    assert_eq!(own(), first);
+    sound(&office);
+    // What no generation needs goes: the third was given up, which is still told.
+    let kept = || office.must(["sh", "-c", "ls /var/lib/leafwright/programs | wc -l"]);
+    assert_eq!(kept().trim(), "3");
+    office.must(["leafwright", "gc", "--keep", "1"]);
+    assert_eq!(kept().trim(), "2");
+    sound(&office);
+}

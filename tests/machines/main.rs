@@ -44,6 +44,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside back::what_does_not_start_again_stands_in_nobodys_way,
     Inside back::a_killed_apply_goes_back,
     Inside back::a_power_cut_goes_back,
+    Inside back::another_leafwright_is_a_generation,
     Inside back::what_a_commit_left_goes_later,
     Inside back::a_damaged_way_back_is_mended_by_its_text,
     Inside back::nothing_of_a_test_outlives_its_boot,

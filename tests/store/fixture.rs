@@ -49,8 +49,14 @@ impl Machine {
         let entry = store::import(&self.home, &lock, &closure, &manifest, &mut go_on).unwrap();
         let mut register = register::open(&self.home, "office").unwrap();
         let closure = entry.file_name().unwrap().to_str().unwrap().to_owned();
-        let draft =
-            Draft { closure, created: created.into(), person: "ada".into(), mode: Mode::Persist, failing: None };
+        let draft = Draft {
+            closure,
+            created: created.into(),
+            person: "ada".into(),
+            program: None,
+            mode: Mode::Persist,
+            failing: None,
+        };
         let record = generations::create(&self.home, &lock, &mut register, draft).unwrap();
         register.begin(record.number, Mode::Persist, super::transitions::watch("one")).unwrap();
         register.commit("n", "one").unwrap();

@@ -228,6 +228,7 @@ fn an_import_at_the_same_time_loses_nothing() {
                     closure,
                     created: "2026-07-09T10:00:00Z".into(),
                     person: "ada".into(),
+                    program: None,
                     mode: Mode::Test,
                     failing: None,
                 };

@@ -62,6 +62,7 @@ fn a_record_needs_a_closure_and_a_time() {
         closure: closure.into(),
         created: created.into(),
         person: "ada".into(),
+        program: None,
         mode: Mode::Persist,
         failing: None,
     };

@@ -17,6 +17,8 @@ pub struct Returned {
     pub reason: String,
     /// Gates of the old generation that do not hold now.
     pub failing: Vec<(Gate, String)>,
+    /// Why the Leafwright of the old generation is not the machine's own again.
+    pub not_own: Option<String>,
     /// Why the history lacks it.
     pub unwritten: Option<String>,
 }
@@ -27,6 +29,9 @@ impl std::fmt::Display for Returned {
         write!(f, "generation {} was given up and the machine is back at {to}, because {}", self.from, self.reason)?;
         for (gate, what) in &self.failing {
             write!(f, "\nnot as before: the gate \"{}\" does not hold: {what}", gate.name())?;
+        }
+        if let Some(why) = &self.not_own {
+            write!(f, "\nnot as before: leafwright itself: {why}")?;
         }
         if let Some(unwritten) = &self.unwritten {
             write!(f, "\n{unwritten}")?;
@@ -76,6 +81,10 @@ pub async fn go_back<D: Door>(
     for phase in [&plan.before, &plan.after, &plan.last] {
         unwilling.extend(steps::carry_back(door, number, phase, &mut count, tell).await?);
     }
+    let not_own = match old {
+        Some(old) => door.own_program(old.number).await.err().map(|error| format!("{error:#}")),
+        None => None,
+    };
     door.forget(&new.content.units_gone(target)).await;
     // A hidden file that nobody reads is no reason to be neither of both.
     let _left = door.sweep(&paths).await;
@@ -93,6 +102,7 @@ pub async fn go_back<D: Door>(
         to: old.map(|old| old.number),
         reason: reason.to_owned(),
         failing,
+        not_own,
         unwritten: None,
     })
 }

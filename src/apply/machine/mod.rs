@@ -81,6 +81,14 @@ pub enum Progress<'a> {
         gate: &'a Gate,
         what: &'a str,
     },
+    /// A unit of others that failed meanwhile.
+    Failed {
+        unit: &'a str,
+    },
+    /// The Leafwright of the generation could not be made the machine's own again.
+    NotOwn {
+        why: &'a str,
+    },
     GoingBack {
         reason: &'a str,
     },
@@ -144,6 +152,7 @@ pub async fn activate<D: Door, O: Objects>(
     tell: &mut (dyn FnMut(Progress<'_>) + Send),
 ) -> Result<Done, Failure> {
     let before = gates::before(door, change.gates, change.old).await;
+    let failed_before = door.failed().await;
     let from = change.old.map(|old| old.number);
     let stop = door.stop();
     let attempt = Attempt { from, to: change.new.number, mode: change.mode, within: change.at_most() };
@@ -153,6 +162,9 @@ pub async fn activate<D: Door, O: Objects>(
         door.watch(change.at_most()).await.map_err(StepFailed::watchdog)?;
         let mut count = steps::Count::of(change.plan);
         steps::carry_out(door, change.new.number, &change.plan.before, &mut count, tell).await?;
+        if let Err(error) = door.own_program(change.new.number).await {
+            tell(Progress::NotOwn { why: &format!("{error:#}") });
+        }
         let made = objects.reconcile().await.map_err(StepFailed::objects)?;
         tell(Progress::Objects { steps: made });
         steps::carry_out(door, change.new.number, &change.plan.after, &mut count, tell).await?;
@@ -177,6 +189,10 @@ pub async fn activate<D: Door, O: Objects>(
     };
     tell(Progress::Committed);
     failing.iter().for_each(|(gate, what)| tell(Progress::AsBefore { gate, what }));
+    // Of ours the gates have decided; what else is on the machine may have failed by itself.
+    let new = door.failed().await;
+    let others = new.difference(&failed_before).filter(|unit| change.new.content.definition(unit).is_none());
+    others.for_each(|unit| tell(Progress::Failed { unit }));
     let tidy = async {
         door.unwatch().await?;
         steps::carry_out(door, change.new.number, &change.plan.last, &mut count, tell).await?;

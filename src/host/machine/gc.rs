@@ -5,7 +5,7 @@
 use super::generations::{self, Record};
 use super::lock::Lock;
 use super::register::Register;
-use super::{Home, Hook, pool, room};
+use super::{Home, Hook, own_program, pool, room};
 use crate::host::{closure, disk};
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ pub struct Removal {
     pub generations: BTreeSet<u64>,
     /// Closures that no generation needs, `<digest>-<machine>`.
     pub closures: BTreeSet<String>,
-    /// What a crash left half written or half removed, below the state directory.
+    /// What a crash left half written or half removed, and programs that no generation needs, below the state directory.
     pub leftovers: BTreeSet<String>,
     /// Bytes of files that nothing else shares.
     pub bytes: u64,
@@ -67,6 +67,13 @@ pub fn plan(home: &Home, register: &Register, keep: Keep) -> Result<Removal> {
     let half = |name: &str| name.ends_with(".new") && home.state().join(name).is_file();
     let names = entries(home.state())?.into_iter();
     removal.leftovers.extend(names.filter(|name| half(name) || (register.pending.is_none() && name == room::NAME)));
+    let programs: BTreeSet<&String> = records
+        .iter()
+        .filter(|record| wanted.contains(&record.number))
+        .filter_map(|record| record.program.as_ref())
+        .collect();
+    let unneeded = own_program::names(home)?.into_iter().filter(|name| !programs.contains(name));
+    removal.leftovers.extend(unneeded.map(|name| below(home, &home.state().join(own_program::NAME), &name)));
     removal.bytes = freed(home, &removal)?;
     Ok(removal)
 }

@@ -31,6 +31,9 @@ pub struct Record {
     pub person: String,
     /// The version that made it.
     pub leafwright: String,
+    /// SHA-256 of the machine's own program that made it, which is kept in `programs/`; unset where another one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     /// Of one that was made for a boot: names of the gates that did not hold then, and need not after it. Unset: nobody looked.
@@ -46,6 +49,7 @@ pub struct Draft {
     /// RFC 3339.
     pub created: String,
     pub person: String,
+    pub program: Option<String>,
     pub mode: Mode,
     pub failing: Option<BTreeSet<String>>,
 }
@@ -56,7 +60,7 @@ pub fn create(home: &Home, held: &Lock, register: &mut Register, draft: Draft) -
     // The next boot comes from what is current, whatever is tried until then.
     let from = if draft.mode == Mode::Boot { register.current } else { register.active_generation() };
     let number = register.allot();
-    let Draft { closure, created, person, mode, failing } = draft;
+    let Draft { closure, created, person, program, mode, failing } = draft;
     let leafwright = env!("CARGO_PKG_VERSION").to_owned();
     let record = Record {
         format: FileFormat::Generation.version(),
@@ -66,6 +70,7 @@ pub fn create(home: &Home, held: &Lock, register: &mut Register, draft: Draft) -
         created,
         person,
         leafwright,
+        program,
         mode: Some(mode),
         failing,
     };

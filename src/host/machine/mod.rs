@@ -13,6 +13,7 @@ pub mod files;
 pub mod history;
 pub mod real;
 pub mod boot_units;
+pub mod own_program;
 
 mod below;
 mod versioned;

@@ -5,7 +5,7 @@
 use super::lock::Lock;
 use super::register::{self, Register};
 use super::transitions::Watch;
-use super::{Home, files, generations, go_on, room};
+use super::{Home, files, generations, go_on, own_program, room};
 use crate::compile::gates::{DeclaredGate, Proof};
 use crate::host::door::{Accounts, Attempt, Door, Job};
 use crate::host::systemd::{Property, Systemd, Transient, Verb};
@@ -150,6 +150,10 @@ impl<'a, L: Link> Real<'a, L> {
         match gate {
             // systemd starts it when this is over; that it does not run yet says nothing.
             Gate::Unit { .. } if self.manager == Manager::Boots => Ok(String::new()),
+            Gate::NotFailed { unit } => {
+                ensure!(!self.systemd.failed().await?.contains(unit), "it has: journalctl -u {unit}");
+                Ok(String::new())
+            }
             Gate::Unit { unit } => {
                 let seen = self.unit(unit).await?;
                 if seen.active == "active" {
@@ -377,6 +381,14 @@ impl<L: Link> Door for Real<'_, L> {
             Job::Restart => self.systemd.restart(unit, JOB).await,
         }
         .map(|_| ())
+    }
+
+    async fn own_program(&mut self, generation: u64) -> Result<()> {
+        own_program::put_back(self.home, self.lock, &generations::read(self.home, generation)?).await.map(drop)
+    }
+
+    async fn failed(&mut self) -> BTreeSet<String> {
+        self.systemd.failed().await.unwrap_or_default()
     }
 
     async fn probe_before(&mut self, gate: &Gate) -> Seen {

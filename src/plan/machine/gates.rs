@@ -14,6 +14,8 @@ use std::time::Duration;
 pub enum Gate {
     /// The unit is active, and systemd did not have to start it again meanwhile.
     Unit { unit: String },
+    /// The unit, which may end by itself, has not failed.
+    NotFailed { unit: String },
     /// nats-server runs the configuration with this digest, with JetStream.
     Server { digest: String },
     /// All that is stored was recovered. Not of a member of the cluster: that waits for the others, the first one for all.
@@ -29,6 +31,7 @@ impl Gate {
     pub fn name(&self) -> String {
         match self {
             Gate::Unit { unit } => format!("{unit} is active"),
+            Gate::NotFailed { unit } => format!("{unit} has not failed"),
             Gate::Server { .. } => "nats-server runs this configuration".to_owned(),
             Gate::Recovered => "what nats-server stored is recovered".to_owned(),
             Gate::Link => "the domain answers over the link".to_owned(),
@@ -46,7 +49,7 @@ impl Gate {
     pub fn within(&self) -> Option<Duration> {
         match self {
             Gate::Declared(declared) => declared.within_ms.map(Duration::from_millis),
-            Gate::Unit { .. } | Gate::Server { .. } | Gate::Recovered | Gate::Link => None,
+            Gate::Unit { .. } | Gate::NotFailed { .. } | Gate::Server { .. } | Gate::Recovered | Gate::Link => None,
         }
     }
 }
@@ -63,7 +66,10 @@ pub enum Seen {
 
 /// The gates of a generation, as far as whoever looks can see.
 pub fn of(content: &Content, reach: Reach) -> Vec<Gate> {
-    let mut gates: Vec<Gate> = content.steady().into_iter().map(|unit| Gate::Unit { unit }).collect();
+    let (all, steady) = (content.concrete(), content.steady());
+    // What is steady has the stricter gate.
+    let passing = all.into_iter().filter(|unit| !steady.contains(unit)).map(|unit| Gate::NotFailed { unit });
+    let mut gates: Vec<Gate> = steady.iter().cloned().map(|unit| Gate::Unit { unit }).chain(passing).collect();
     let server = (!content.server.is_null()).then(|| server_digest(&content.server));
     gates.extend(server.map(|digest| Gate::Server { digest }));
     let alone = !content.server.is_null() && content.server.get("cluster").is_none();
@@ -94,9 +100,10 @@ pub enum Verdict {
     Worse,
 }
 
-/// May it fail if it failed before? What runs here is this machine's own business: it must run, whatever was before.
+/// May it fail if it failed before? What runs here is this machine's own business: it must run, whatever was before. A job that failed
+/// last night stands in nobody's way.
 pub fn may_fail_as_before(gate: &Gate) -> bool {
-    matches!(gate, Gate::Link | Gate::Declared(_))
+    matches!(gate, Gate::Link | Gate::Declared(_) | Gate::NotFailed { .. })
 }
 
 /// `before` is `None` for a gate that the old generation did not have: then it must hold.
