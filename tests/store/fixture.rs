@@ -58,6 +58,8 @@ impl Machine {
             failing: None,
         };
         let record = generations::create(&self.home, &lock, &mut register, draft).unwrap();
+        // As whoever applies does first.
+        register.tidied();
         register.begin(record.number, Mode::Persist, super::transitions::watch("one")).unwrap();
         register.commit("n", "one").unwrap();
         register.tidied();
