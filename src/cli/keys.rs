@@ -77,7 +77,10 @@ pub fn run(args: &Args, root: &Path) -> Result<Exit> {
     let Checked { value, report } = identity::from_declared(written);
     let Some(identity) = value else { return Ok(talk::judge(&report.sorted(), &sources)) };
     match &args.verb {
-        Verb::Creds { user, out } => creds(&KeyStore::open(&store(args, name)?)?, &identity, user, out),
+        Verb::Creds { user, out } => {
+            private_file(out, root)?;
+            creds(&KeyStore::open(&store(args, name)?)?, &identity, user, out)
+        }
         _ => show(&identity),
     }
 }
@@ -102,11 +105,7 @@ pub(super) fn store_or(named: Option<&Path>, domain: &str) -> Result<PathBuf> {
 
 /// Private keys do not lie where the text lies that is committed and copied to machines.
 fn outside(store: &Path, root: &Path) -> Result<()> {
-    let store = std::path::absolute(store).with_context(|| format!("cannot find {}", store.display()))?;
-    // What is yet to be made lies where its nearest directory leads.
-    let there = store.ancestors().find_map(|path| path.canonicalize().ok()).unwrap_or_default();
-    let root = root.canonicalize().with_context(|| format!("cannot find {}", root.display()))?;
-    if there.starts_with(&root) {
+    if is_in(store, root)? {
         let text = format!(
             "the key store {} is in the domain's tree, which is kept and copied; name one outside with --store DIR",
             store.display()
@@ -114,6 +113,25 @@ fn outside(store: &Path, root: &Path) -> Result<()> {
         return Err(WrongUsage(text).into());
     }
     Ok(())
+}
+
+/// What is yet to be made lies where its nearest directory leads.
+fn is_in(path: &Path, root: &Path) -> Result<bool> {
+    let path = std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))?;
+    let there = path.ancestors().find_map(|path| path.canonicalize().ok()).unwrap_or_default();
+    let root = root.canonicalize().with_context(|| format!("cannot find {}", root.display()))?;
+    Ok(there.starts_with(&root))
+}
+
+/// Where creds are written is a file, which gets a new inode, and not one that is committed.
+fn private_file(out: &Path, root: &Path) -> Result<()> {
+    let out_is = std::fs::symlink_metadata(out).ok();
+    let fault = match out_is {
+        Some(is) if !is.is_file() => "is no file; creds are written into one that nobody else may read: --out FILE",
+        _ if is_in(out, root)? => "is in the domain's tree, which is kept and copied; name a file outside: --out FILE",
+        _ => return Ok(()),
+    };
+    Err(WrongUsage(format!("{} {fault}", out.display())).into())
 }
 
 fn init(directory: &Path, signed: Option<&PublicIdentity>) -> Result<Exit> {

@@ -4,6 +4,7 @@
 
 use super::template::{self, Format};
 use crate::diag::{Code, Diagnostic, Report, Span};
+use crate::resolve::rules::is_sound_path;
 use crate::resolve::{File, Machine};
 use serde_json::{Value, json};
 
@@ -63,11 +64,9 @@ fn about(machine: &Machine) -> Value {
     })
 }
 
-/// An absolute path without `.`, `..` and empty parts becomes a path below the closure.
+/// The rules said so before (LW0421). An absolute path without `.`, `..` and empty parts becomes a path below the closure.
 fn below(path: &str) -> Option<String> {
-    let below = path.strip_prefix('/')?;
-    let sound = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.chars().any(char::is_control);
-    below.split('/').all(sound).then(|| below.to_owned())
+    is_sound_path(path).then(|| path.trim_start_matches('/').to_owned())
 }
 
 #[cfg(test)]

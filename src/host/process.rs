@@ -68,14 +68,20 @@ pub fn start(spec: Spec) -> Result<Running> {
 }
 
 /// The kernel kills the child when the thread that started it ends, so that a kill -9 of Leafwright leaves nothing behind
-/// (prctl(2), PR_SET_PDEATHSIG).
+/// (prctl(2), PR_SET_PDEATHSIG). A child whose parent was gone before it asked for that is somebody else's by then, and ends.
 #[expect(
     unsafe_code,
-    reason = "pre_exec runs between fork and exec; the closure makes one system call and allocates nothing"
+    reason = "pre_exec runs between fork and exec; the closure makes two system calls and allocates nothing"
 )]
 pub(super) fn die_with_parent(command: &mut Command) {
-    let kill =
-        || rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(Into::into);
+    let parent = rustix::process::getpid();
+    let kill = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        match rustix::process::getppid() {
+            Some(own) if own == parent => Ok(()),
+            _ => Err(rustix::io::Errno::SRCH.into()),
+        }
+    };
     unsafe {
         command.pre_exec(kill);
     }

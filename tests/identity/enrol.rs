@@ -329,6 +329,13 @@ fn a_machine_may_take_over_from_the_operators_store_which_then_counts_no_more() 
     let (_, said) = place.ends(4, "operator", &creds);
     assert!(said.contains("the key of machines/office/leaf was made on office and is nowhere else"), "{said}");
     assert!(!out.exists());
+    // Neither over a device, nor where it would be committed.
+    for (out, says) in [("/dev/null", "is no file"), ("domain/identity/e.creds", "is in the domain's tree")] {
+        let out = place.path("").join(out);
+        let (_, said) =
+            place.ends(2, "office", &["keys", "creds", "machines/office/leaf", "--out", out.to_str().unwrap()]);
+        assert!(said.contains(says) && said.contains("--out FILE"), "{said}");
+    }
     place.ends(0, "office", &creds);
     // A member, too: its certificate is of the key that is on it.
     let before = fs::read(place.path("domain/identity/certificates/oak.pem")).unwrap();

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longer than any scenario with all its own deadlines met.
-const SCENARIO_DEADLINE: Duration = Duration::from_secs(600);
+const SCENARIO_DEADLINE: Duration = Duration::from_secs(1200);
 
 /// Whoever sets it sees the scenarios that are there to be failed and killed.
 pub const HIDDEN: &str = "LEAFWRIGHT_LAB_HIDDEN";

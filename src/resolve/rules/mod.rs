@@ -13,6 +13,7 @@ mod copies;
 mod environment;
 mod event_capture;
 mod event_sets;
+mod file_paths;
 mod immutable_streams;
 mod loopback;
 mod machine_names;
@@ -54,6 +55,7 @@ mod fixture;
 
 pub use environment::is_variable;
 pub use event_sets::event_sets;
+pub use file_paths::is_sound as is_sound_path;
 pub use placeholders::placeholders;
 pub use repeated_events::repeated_events;
 pub use reported_hardware::reported_hardware;
@@ -117,6 +119,7 @@ pub const RULES: &[Rule] = &[
     environment::RULE,
     unit_directives::RULE,
     unit_names::RULE,
+    file_paths::RULE,
     event_capture::RULE,
     user_names::RULE,
     machine_names::RULE,

@@ -62,6 +62,11 @@ fn add_unit(domain: &mut Domain, unit: &str, section: &str) {
     on(domain, "web", |m| drop(m.options.units.insert(unit.to_owned(), sections.clone())));
 }
 
+fn add_file(domain: &mut Domain, path: &str) {
+    let file = File { text: Some(String::new()), template: None, values: Default::default(), mode: "0644".to_owned() };
+    on(domain, "web", |m| drop(m.options.files.insert(path.to_owned(), file.clone().into())));
+}
+
 /// The rule, and what breaks it and nothing else.
 const CASES: &[Case] = &[
     ("server-names", |d| on(d, "web", |m| m.options.leaf.server_name = "office".into())),
@@ -236,6 +241,9 @@ const CASES: &[Case] = &[
         let unit = Unit::from([("Service".to_owned(), [("ProtectSytem".to_owned(), vec!["full".to_owned()])].into())]);
         add_service(d, "web", "web", Service { unit, ..service("web") });
     }),
+    ("file-paths", |d| add_file(d, "etc/motd")),
+    ("file-paths", |d| add_file(d, "/etc/shadow")),
+    ("file-paths", |d| ["/a", "/a-b", "/a/b"].into_iter().for_each(|path| add_file(d, path))),
     ("unit-names", |d| add_unit(d, "a.servise", "Unit")),
     ("unit-names", |d| add_unit(d, "a.service", "Servise")),
     ("unit-names", |d| add_unit(d, "a.service", "X-a]\n[Service")),
