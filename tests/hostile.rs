@@ -270,3 +270,19 @@ fn what_nobody_has_is_answered_by_what_is_near() {
     assert_eq!(codes, [20], "{text}");
     assert!(text.contains("hardware profile") && !text.contains("machine name"), "{text}");
 }
+
+/// Who asked for data and cannot have it hears of that; who has read enough does not.
+#[test]
+fn what_cannot_be_written_is_no_success() {
+    let explain = |stdout: std::process::Stdio| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_leafwright"));
+        let output = command.args(["explain", "LW0421"]).stdout(stdout).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (code, said) = explain(full.into());
+    assert!(code == Some(4) && said.contains("cannot write to stdout: No space left"), "{code:?} {said}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(explain(writer.into()), (Some(0), String::new()));
+}

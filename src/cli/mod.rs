@@ -145,6 +145,9 @@ pub fn main() -> ExitCode {
         talk::say(&format!("error: {error:#}"));
         return ExitCode::from(Exit::World as u8);
     }
+    // Before it can be replaced.
+    #[cfg(feature = "world")]
+    let _known = crate::host::machine::own_program::running();
     match std::thread::Builder::new().name("leafwright".to_owned()).stack_size(STACK).spawn(verb) {
         Ok(running) => running.join().unwrap_or(ExitCode::from(Exit::World as u8)),
         Err(error) => {
@@ -169,6 +172,7 @@ fn verb() -> ExitCode {
         talk::say(&format!("error: {error:#}"));
         if error.is::<WrongUsage>() { Exit::Usage } else { Exit::World }
     });
+    let exit = if exit == Exit::Done && !talk::is_written() { Exit::World } else { exit };
     ExitCode::from(exit as u8)
 }
 

@@ -5,7 +5,8 @@
 use super::Exit;
 use crate::diag::{Report, Severity, Sources, Style, render};
 use crate::plan::render::counted;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Colour on a terminal, unless `NO_COLOR` says otherwise.
 pub fn style() -> Style {
@@ -17,10 +18,25 @@ pub fn style() -> Style {
     }
 }
 
-/// Data, on stdout.
+/// Data was asked for and is not where it was to go.
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+
+/// Data, on stdout. What cannot be written (a full disk) is said, and is no success.
 pub fn print(text: &str) {
-    // Whoever closed the pipe has read enough.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Whoever closed the pipe has read enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            say(&format!("error: cannot write to stdout: {error}"));
+            UNWRITTEN.store(true, Ordering::Relaxed);
+        }
+        _ => {}
+    }
+}
+
+/// Was all data written that was asked for?
+pub(super) fn is_written() -> bool {
+    !UNWRITTEN.load(Ordering::Relaxed)
 }
 
 /// Talk, on stderr, as one line. A path may hold what would steer the terminal: it is shown as an escape.

@@ -40,6 +40,7 @@ impl State {
             .create(root)
             .with_context(|| format!("cannot make the state directory {}", root.display()))?;
         let root = root.canonicalize().with_context(|| format!("cannot resolve {}", root.display()))?;
+        refuse_others(&root)?;
         let lock = lock(&root)?;
         let state = Self { root, _lock: Some(lock) };
         if !state.check_header(domain)? {
@@ -186,6 +187,19 @@ fn assign(recorded: &BTreeMap<String, u16>, wanted: &[String]) -> Result<BTreeMa
 }
 
 /// The lock of the machine's state serves here too; what is said is about `up`.
+/// Keys and data do not go between the files of somebody else.
+fn refuse_others(root: &Path) -> Result<()> {
+    let listed = fs::read_dir(root).with_context(|| format!("cannot list {}", root.display()))?;
+    let ours = ["state.json", "keys", "lock"].iter().any(|name| root.join(name).exists());
+    if !ours && listed.count() > 0 {
+        bail!(
+            "{} is not empty, and not the state of a `leafwright up`\nhelp: name a new directory with --state DIR",
+            root.display()
+        );
+    }
+    Ok(())
+}
+
 fn lock(root: &Path) -> Result<Lock> {
     lock::try_take(root, "up").map_err(|fault| match fault.downcast_ref::<Busy>() {
         Some(busy) => anyhow!(
@@ -250,6 +264,18 @@ mod tests {
             assert_eq!(fs::read(&header).unwrap(), garbage, "nothing is written over it");
         }
         fs::remove_file(&header).unwrap();
+        State::open(directory.path(), "meadow").unwrap();
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let theirs = directory.path().join("holiday.jpg");
+        fs::write(&theirs, "a beach").unwrap();
+        let said = State::open(directory.path(), "meadow").unwrap_err().to_string();
+        assert!(said.contains("is not empty") && said.contains("--state DIR"), "{said}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        fs::remove_file(theirs).unwrap();
         State::open(directory.path(), "meadow").unwrap();
     }
 

@@ -81,8 +81,9 @@ pub trait Door: Send {
     }
     /// Units that have failed, ours and others'; none where nobody can say.
     fn failed(&mut self) -> impl Future<Output = BTreeSet<String>> + Send;
-    /// That units which are gone had failed is of no interest any more.
-    fn forget(&mut self, _units: &[String]) -> impl Future<Output = ()> + Send {
+    /// Units that are ours no more: that they had failed is of no interest, and one that is the distribution's by now runs again if
+    /// something of that name `ran`.
+    fn let_go(&mut self, _units: &[String], _ran: &BTreeSet<String>) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
     fn daemon_reload(&mut self) -> impl Future<Output = Result<()>> + Send;

@@ -346,7 +346,7 @@ impl Door for FakeMachine {
         self.failed.clone()
     }
 
-    async fn forget(&mut self, units: &[String]) {
+    async fn let_go(&mut self, units: &[String], _ran: &BTreeSet<String>) {
         self.failed.retain(|unit| !units.contains(unit));
     }
 

@@ -194,7 +194,7 @@ fn mend_store(home: &Home, lock: &Lock, prepared: &Prepared, register: &Register
 /// go back from.
 fn upgrade(home: &Home, active: Option<u64>) -> Result<Option<String>> {
     let Some(record) = active.map(|active| generations::read(home, active)).transpose()? else { return Ok(None) };
-    let running = std::env::current_exe().context("cannot tell which program this is")?;
+    let running = own_program::running()?;
     Ok(own_program::is_new(home, &record, &running).then(|| {
         let (before, now) = (&record.leafwright, env!("CARGO_PKG_VERSION"));
         format!("leafwright {now} takes the place of leafwright {before}: a generation of its own")
@@ -212,7 +212,7 @@ async fn mend_boot_units(door: &OwnDoor<'_>, talk: &mut dyn Talk) -> Result<()> 
 }
 
 async fn install_boot_units(door: &OwnDoor<'_>) -> Result<()> {
-    let program = std::env::current_exe().context("cannot tell which program this is")?;
+    let program = own_program::running()?;
     if boot_units::install(door.home, door.lock, &program)? == Installed::Anew {
         door.systemd.daemon_reload().await?;
     }
@@ -246,7 +246,7 @@ pub(super) fn stored(
 ) -> Result<u64> {
     let manifest = compile::manifest(&prepared.closure, &prepared.sources);
     store::import(home, lock, &prepared.closure, &manifest, &mut go_on)?;
-    let running = std::env::current_exe().context("cannot tell which program this is")?;
+    let running = own_program::running()?;
     let draft = Draft {
         closure: closure::directory_name(&prepared.closure),
         created: OffsetDateTime::now_utc().format(&Rfc3339).context("there is no time")?,

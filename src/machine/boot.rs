@@ -5,7 +5,7 @@
 
 use super::history::{self, End};
 use super::link;
-use super::recover::{DEAD, back, dismiss, door, generations, plan_to, recover, tidy};
+use super::recover::{DEAD, back, dismiss, door, generations, left, plan_to, recover, tidy};
 use super::rollback::monitor_of;
 use super::{generation, on_its_way_out};
 use crate::apply::machine::{self, Count, Generation, Returned, Wait};
@@ -18,7 +18,7 @@ use crate::host::machine::register::{self, Mode, Pending, Phase};
 use crate::host::machine::transitions::AtBoot;
 use crate::host::machine::{Home, room};
 use crate::host::systemd::Systemd;
-use crate::plan::machine::Content;
+use crate::plan::machine::{Act, Content};
 use anyhow::{Context as _, Result, ensure};
 use std::time::Duration;
 
@@ -107,6 +107,8 @@ pub async fn at_boot(home: &Home) -> Result<Booted> {
     if let Some(old) = &old {
         dismiss(&door, &old.content.units_gone(&new.content)).await;
     }
+    // With another leafwright the generation is the same; who looks at `generations` sees which one it was made by.
+    let _stays_as_it_is = door.own_program(new.number).await;
     tidy(&mut door, Some(&new)).await?;
     Ok(Booted::Trying(pending.to))
 }
@@ -122,10 +124,17 @@ pub enum Confirmed {
 pub async fn confirm(home: &Home, patience: Patience) -> Result<Option<Confirmed>> {
     let lock = lock::take_within(home.state(), "confirmation after a boot", DEAD)?;
     let Some(register) = register::read(home)? else { return Ok(None) };
-    let Some(pending) = register.pending.clone() else { return Ok(None) };
+    let Some(pending) = register.pending.clone() else {
+        left(home, &lock, register).await?;
+        return Ok(None);
+    };
     if pending.mode != Mode::Boot || pending.phase != Phase::Activating {
         let reason = "its boot ended before it was committed";
-        return Ok(recover(Manager::Runs, home, &lock, register, reason).await?.map(Confirmed::Returned));
+        let returned = recover(Manager::Runs, home, &lock, register, reason).await?;
+        if let Some(register) = register::read(home)? {
+            left(home, &lock, register).await?;
+        }
+        return Ok(returned.map(Confirmed::Returned));
     }
     let door = door(home, &lock, register, Systemd::connect().await?, Manager::Runs)?;
     let mut door = door.with_link(link::nowhere().0);
@@ -134,9 +143,12 @@ pub async fn confirm(home: &Home, patience: Patience) -> Result<Option<Confirmed
     while is_booting(&door.systemd).await && door.clock() < end {
         door.pause(PAUSE).await;
     }
-    match proved(&mut door, &pending, patience).await {
+    let committed = match proved(&mut door, &pending, patience).await {
+        Ok(new) => door.commit().await.map(|()| new).context("the commit cannot be written"),
+        Err(error) => Err(error),
+    };
+    match committed {
         Ok(new) => {
-            door.commit().await?;
             let committed = End::Committed { but: None };
             let _told_by_the_next_apply = history::ended(home, &lock, pending.from, pending.to, &committed);
             tidy(&mut door, Some(&new)).await?;
@@ -165,7 +177,9 @@ async fn proved(door: &mut Real<'_, OverLink>, pending: &Pending, patience: Pati
     };
     (door.link, door.monitor) = (link, monitor_of(&new));
     let old = pending.from.map(|from| on_its_way_out(home, from)).transpose()?;
-    let left = machine::files_of(&plan_to(door, old.as_ref().map(|old| &old.content), &new).await?).len();
+    // What was to go may be somebody else's again by now; what is left of ours goes after the commit.
+    let left = machine::files_of(&plan_to(door, old.as_ref().map(|old| &old.content), &new).await?);
+    let left = left.iter().filter(|step| !matches!(step.act, Act::Remove { .. })).count();
     ensure!(left == 0, "the boot could not place it: {left} of its files differ");
     let (gates, before) = link::before_boot(&new.content, failing.as_ref(), reach);
     let Patience { within, steady, .. } = patience;

@@ -66,7 +66,10 @@ pub(super) fn before_boot(
     reach: Reach,
 ) -> (Vec<Gate>, BTreeMap<Gate, Seen>) {
     // Nobody looked: then the boot must not depend on others.
-    let gates = gates::of(content, if failing.is_some() { reach } else { Reach::Machine });
+    let mut gates = gates::of(content, if failing.is_some() { reach } else { Reach::Machine });
+    if failing.is_none() {
+        gates.retain(|gate| !gates::may_fail_as_before(gate));
+    }
     let failed = |gate: &&Gate| failing.is_some_and(|names| names.contains(&gate.name()));
     let seen = Seen::Fails { what: "it did not hold before the boot".to_owned() };
     let before = gates.iter().filter(failed).map(|gate| (gate.clone(), seen.clone())).collect();

@@ -30,7 +30,7 @@ pub use rollback::rollback;
 pub use status::{Objects, Recorded, Status, record, status};
 
 use crate::apply::machine::Generation;
-use crate::host::machine::{Home, generations, store};
+use crate::host::machine::{Home, boot_units, files, generations, store};
 use crate::plan::machine::Content;
 use crate::plan::machine::content::Unreadable;
 use anyhow::{Context as _, Result, bail};
@@ -49,11 +49,18 @@ fn generation(home: &Home, number: u64) -> Result<Generation> {
     read(number, &entry, |manifest, text_of| Content::read(manifest, text_of))
 }
 
-/// A generation that something is left of on the machine, and that is not to be placed: of a damaged closure what can still be read.
+/// A generation that something is left of on the machine, and that is not to be placed: of a damaged closure what can still be read,
+/// of one that is not there every path that is ours.
 fn on_its_way_out(home: &Home, number: u64) -> Result<Generation> {
     generation(home, number).or_else(|damaged| {
-        let entry = home.entry(&generations::read(home, number)?.closure);
-        read(number, &entry, |manifest, text_of| Content::read_damaged(manifest, text_of)).map_err(|_| damaged)
+        let entry = generations::read(home, number).map(|record| home.entry(&record.closure));
+        let content = |manifest: &str, text_of: TextOf<'_>| Content::read_damaged(manifest, text_of);
+        let found = entry.and_then(|entry| read(number, &entry, content));
+        found.or_else(|_| {
+            let ours = files::ours(home).map_err(|_| damaged)?;
+            let content = Content::of_paths(ours.into_iter().filter(|path| !boot_units::owns(path)));
+            Ok(Generation { number, content })
+        })
     })
 }
 

@@ -7,13 +7,14 @@ use super::history::{self, End, unwritten};
 use super::{generation, on_its_way_out};
 use crate::apply::machine::{self, Count, Generation, Returned, go_back};
 use crate::host::door::{Door as _, Job};
-use crate::host::machine::Home;
 use crate::host::machine::lock::{self, Lock};
 use crate::host::machine::real::{Boot, Link, Manager, NoLink, Real};
 use crate::host::machine::register::{self, Mode, Phase, Register};
+use crate::host::machine::{Home, own_program};
 use crate::host::systemd::{Systemd, Verb};
 use crate::plan::machine::{Act, Content, MachinePlan, MachineStep, between, paths_and_units, secrets};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// An apply sees its own deadline; only one that does not is ended.
@@ -124,6 +125,17 @@ pub(super) async fn settled(home: &Home, lock: &Lock, register: Register, talk: 
         register = register::open(home, &machine)?;
     }
     unwritten(history::settle(home, lock, &register)).iter().for_each(|line| talk.say(line));
+    let register = left(home, lock, register).await?;
+    ensure!(
+        !own_program::was_replaced(home),
+        "{} was put back, which this generation was made by, in the place of the one that runs\nhelp: say it again, to that one",
+        own_program::PROGRAM
+    );
+    Ok(register)
+}
+
+/// What a change left on the machine goes.
+pub(super) async fn left(home: &Home, lock: &Lock, register: Register) -> Result<Register> {
     if register.leaving.is_none() {
         return Ok(register);
     }
@@ -142,7 +154,8 @@ pub(super) async fn tidy<L: Link>(door: &mut Real<'_, L>, stays: Option<&Generat
     let stays = stays.unwrap_or(&nothing);
     let plan = plan_to(door, Some(&left.content), stays).await?;
     let units = left.content.units_gone(&stays.content);
-    for unit in &units {
+    let ran: BTreeSet<String> = machine::stopped(&plan).filter(|unit| units.contains(unit)).collect();
+    for unit in &ran {
         door.job(Job::Stop, unit).await?;
     }
     let removes = |step: &&MachineStep| matches!(step.act, Act::Remove { .. });
@@ -154,16 +167,18 @@ pub(super) async fn tidy<L: Link>(door: &mut Real<'_, L>, stays: Option<&Generat
         door.daemon_reload().await?;
     }
     dismiss(door, &units).await;
-    door.forget(&units).await;
+    door.let_go(&units, &ran).await;
     door.tidied().await
 }
 
 /// What a boot starts was settled when it began: units that only the generation has that is left would still come. Not waited for;
-/// one that is not there is no matter.
+/// one that is not there is no matter, and one that is the distribution's by now comes as it would without us.
 pub(super) async fn dismiss<L: Link>(door: &Real<'_, L>, units: &[String]) {
     if door.manager == Manager::Boots {
         for unit in units {
-            let _not_there = door.systemd.later(Verb::Stop, unit).await;
+            if !door.is_of_others(unit).await {
+                let _not_there = door.systemd.later(Verb::Stop, unit).await;
+            }
         }
     }
 }

@@ -98,6 +98,8 @@ impl Status {
     /// Is it what its generation says, and nothing half done?
     pub fn is_sound(&self) -> bool {
         self.register.pending.is_none()
+            // Whoever is at work takes away what the commit left.
+            && (self.register.leaving.is_none() || self.busy.is_some())
             && self.damages.is_empty()
             && self.drift.as_ref().is_none_or(MachinePlan::is_empty)
             && self.objects.is_sound()

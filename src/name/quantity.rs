@@ -51,6 +51,9 @@ fn sum(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     Some(total)
 }
 
+/// Go and NATS count both in signed 64 bits.
+const LARGEST: u64 = i64::MAX as u64;
+
 impl Duration {
     pub const fn nanos(nanos: u64) -> Self {
         Self(nanos)
@@ -70,6 +73,10 @@ impl Duration {
             return Ok(Self(0));
         }
         let value = (!text.is_empty()).then(|| sum(text, &TIMES)).flatten();
+        if value.is_some_and(|value| value > LARGEST) {
+            return Err(Fault::new(format!("`{text}` is longer than 292 years, which is the longest there is"))
+                .help("where there is no limit, leave it out"));
+        }
         value.map(Self).ok_or_else(|| {
             Fault::new(format!("`{text}` is not a duration"))
                 .help("write a number and a unit: `90s`, `2m`, `1h30m`, `7d`, `250ms`")
@@ -98,6 +105,10 @@ impl ByteSize {
             return Ok(Self(0));
         }
         let value = (!text.is_empty()).then(|| sum(text, &SIZES)).flatten();
+        if value.is_some_and(|value| value > LARGEST) {
+            return Err(Fault::new(format!("`{text}` is more than 8 EiB, which is the most there is"))
+                .help("where there is no limit, leave it out"));
+        }
         value.map(Self).ok_or_else(|| {
             Fault::new(format!("`{text}` is not a size in bytes"))
                 .help("write a number and a unit: `512MiB`, `1GiB`, `64KiB`, `4096B`")
@@ -154,6 +165,13 @@ mod tests {
         // 2 000 000 000 is a whole number of KiB too; nobody would recognise it.
         assert_eq!(ByteSize::parse("2000MB").unwrap().to_string(), "2GB");
         assert_eq!(ByteSize::parse("1024MiB").unwrap().to_string(), "1GiB");
+    }
+
+    #[test]
+    fn what_nats_cannot_count_is_refused() {
+        assert!(Duration::parse("106751d").is_ok() && ByteSize::parse("8388607TiB").is_ok());
+        assert!(Duration::parse("106752d").unwrap_err().to_string().contains("longer than 292 years"));
+        assert!(ByteSize::parse("8388608TiB").unwrap_err().to_string().contains("more than 8 EiB"));
     }
 
     #[test]

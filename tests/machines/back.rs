@@ -155,6 +155,18 @@ pub fn a_damaged_way_back_is_mended_by_its_text() {
     assert!(output.success() && output.stderr.contains("nothing to do"), "{}", output.stderr);
     assert!(output.stderr.contains("the machine is back at generation 1, because"), "{}", output.stderr);
     is_back_at(&office, 1);
+
+    // One that cannot be read at all goes even so: what is ours on the machine is known.
+    operator.append("office", BYSTANDER);
+    let mut apply = begin(&office, &operator);
+    until("it runs", DEADLINE, || office.is_active("bystander.service"));
+    let record = office.read("/var/lib/leafwright/generations/3.json").unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    office.must(["rm", "-r", &format!("/var/lib/leafwright/store/{}", record["closure"].as_str().unwrap())]);
+    apply.kill();
+    is_back_at(&office, 1);
+    assert!(!office.is_active("bystander.service"));
+    assert_eq!(office.must(["find", "/etc/systemd/system", "-name", "bystander.service"]), "");
 }
 
 /// What only a test had goes with it, also where something else came after it: by a power cut in its middle, and by a boot.
@@ -191,6 +203,36 @@ pub fn nothing_of_a_test_outlives_its_boot() {
     until("the boot's gates have decided", DEADLINE, || register(&office)["current"] != 1);
     sound(&office);
     nothing_is_left();
+}
+
+/// A unit of the distribution that a test had in its place is the distribution's again, and runs: by a way back, and by a boot.
+pub fn what_was_the_distributions_is_its_again() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    let text = operator.text_of("office");
+    let theirs = "[Service]\nExecStart=/usr/bin/sleep 1000001\n[Install]\nWantedBy=multi-user.target\n";
+    office.write("/usr/lib/systemd/system/bystander.service", theirs);
+    office.must(["systemctl", "daemon-reload"]);
+    office.must(["systemctl", "enable", "--now", "bystander.service"]);
+    let is_theirs = || {
+        let shown = office.must(["systemctl", "show", "-p", "ActiveState,ExecStart", "bystander.service"]);
+        shown.contains("ActiveState=active") && shown.contains("1000001")
+    };
+    assert!(is_theirs());
+    operator.append("office", BYSTANDER);
+    let mut apply = begin(&office, &operator);
+    until("ours runs", DEADLINE, || !is_theirs() && office.is_active("bystander.service"));
+    apply.kill();
+    is_back_at(&office, 1);
+    until("theirs runs", DEADLINE, is_theirs);
+
+    operator.write("office", &text);
+    operator.append("office", BYSTANDER);
+    let output = operator.apply(&office, ["--mode", "test", "--steady", "0"]);
+    assert!(output.success() && !is_theirs(), "{}", output.stderr);
+    office.reboot();
+    is_back_at(&office, 1);
+    until("theirs runs", DEADLINE, is_theirs);
 }
 
 const HANGS: &str = r#"[settings.units."hangs.service"]

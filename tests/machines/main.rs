@@ -48,6 +48,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside back::what_a_commit_left_goes_later,
     Inside back::a_damaged_way_back_is_mended_by_its_text,
     Inside back::nothing_of_a_test_outlives_its_boot,
+    Inside back::what_was_the_distributions_is_its_again,
     Inside back::a_boot_that_cannot_be_proved_is_given_up,
     Inside back::modes_last_as_long_as_they_say,
     Inside drift::a_damaged_store_is_named_and_mended,

@@ -85,7 +85,7 @@ pub async fn go_back<D: Door>(
         Some(old) => door.own_program(old.number).await.err().map(|error| format!("{error:#}")),
         None => None,
     };
-    door.forget(&new.content.units_gone(target)).await;
+    door.let_go(&new.content.units_gone(target), &steps::stopped(&plan).collect()).await;
     // A hidden file that nobody reads is no reason to be neither of both.
     let _left = door.sweep(&paths).await;
     door.end_return().await.context("the end of the return cannot be written down")?;

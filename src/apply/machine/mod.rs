@@ -8,7 +8,7 @@ mod steps;
 
 pub use back::{Returned, go_back};
 pub use gates::{Wait, before, hold};
-pub use steps::{Count, StepFailed, carry_out, files_of};
+pub use steps::{Count, StepFailed, carry_out, files_of, stopped};
 
 use crate::host::door::{Attempt, Door};
 use crate::host::machine::register::Mode;
@@ -197,7 +197,8 @@ pub async fn activate<D: Door, O: Objects>(
         door.unwatch().await?;
         steps::carry_out(door, change.new.number, &change.plan.last, &mut count, tell).await?;
         if let Some(old) = change.old {
-            door.forget(&old.content.units_gone(&change.new.content)).await;
+            let ran = stopped(change.plan).collect();
+            door.let_go(&old.content.units_gone(&change.new.content), &ran).await;
         }
         door.tidied().await
     };

@@ -121,6 +121,12 @@ fn unit(act: &Act) -> Option<&str> {
     }
 }
 
+/// The units that a plan stops: they ran.
+pub fn stopped(plan: &MachinePlan) -> impl Iterator<Item = String> {
+    let stopped = |step: &MachineStep| if let Act::Stop { unit } = &step.act { Some(unit.clone()) } else { None };
+    plan.steps().filter_map(stopped)
+}
+
 /// The steps on files of the phases before a commit: what is done where nothing runs, and refusals.
 pub fn files_of(plan: &MachinePlan) -> Vec<MachineStep> {
     let wanted = |step: &&MachineStep| is_of_files(&step.act) || matches!(step.act, Act::Refuse { .. });

@@ -47,20 +47,20 @@ fn boot(program: &str, state: &str) -> Result<String, Unwritable> {
 }
 
 /// Beside the rest of the boot, which may hang for ever. A gate may take an hour (`gates.*.within`); the boot has five minutes, all
-/// gates two, and the way back five. One that was killed or that panicked (101) is started again.
+/// gates two, and the way back five. One that did not come to a decision is started again, until it does: nobody else is there.
 fn confirm(program: &str, state: &str) -> Result<String, Unwritable> {
     let (there, state) = (specifiers(state)?, word(state)?);
     Ok(format!(
         "[Unit]\n\
          Description=the gates of a generation that this boot tries\n\
          After={BOOT}\n\
+         StartLimitIntervalSec=0\n\
          ConditionPathExists={there}/state.json\n\
          \n\
          [Service]\n\
          Type=exec\n\
          ExecStart={program} machine confirm --state {state}\n\
-         Restart=on-abnormal\n\
-         RestartForceExitStatus=101\n\
+         Restart=on-failure\n\
          RestartSec=15\n\
          RuntimeMaxSec=4500\n"
     ))
@@ -73,6 +73,11 @@ const UNITS_OF_OURS: [(&str, Text, &str); 2] = [(BOOT, boot, "basic.target"), (C
 
 fn link(target: &str, unit: &str) -> (String, String) {
     (format!("{UNITS}{target}.wants/{unit}"), format!("../{unit}"))
+}
+
+/// Is it one of theirs, by a file or a link?
+pub fn owns(path: &str) -> bool {
+    UNITS_OF_OURS.iter().any(|(unit, _, target)| path == format!("{UNITS}{unit}") || path == link(target, unit).0)
 }
 
 /// Writes both and enables them; says whether anything was new. What is there already is not written again.

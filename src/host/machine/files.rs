@@ -66,6 +66,11 @@ enum Rest {
     Unlink,
 }
 
+/// Every path on this machine that is ours, whichever generation placed it.
+pub fn ours(home: &Home) -> Result<Vec<String>> {
+    Ok(Originals::read(home)?.paths().cloned().collect())
+}
+
 /// Makes all changes: everything is written beside, each file system synced once, what is replaced remembered, then each path renamed or removed. `hook` is called
 /// before each write, the sync, each rename, and the end. A fault before the first rename leaves the machine as it was.
 pub fn place_all(home: &Home, _held: &Lock, changes: &[Change], hook: Hook<'_>) -> Result<()> {

@@ -62,6 +62,11 @@ impl Originals {
         Ok(Self { directory, index, changed: Changed::No })
     }
 
+    /// Every path that is ours.
+    pub fn paths(&self) -> impl Iterator<Item = &String> {
+        self.index.paths.keys()
+    }
+
     pub fn of(&self, path: &str) -> Option<&Was> {
         self.index.paths.get(path)
     }

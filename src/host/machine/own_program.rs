@@ -10,7 +10,9 @@ use crate::host::{disk, programs};
 use anyhow::{Context as _, Result, ensure};
 use std::fs::{self, File, FileTimes, Metadata};
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Where a machine has this program.
@@ -28,15 +30,38 @@ fn kept(home: &Home, digest: &str) -> PathBuf {
     home.state().join(NAME).join(digest)
 }
 
-/// Keeps the running program, if it is the machine's own: its digest. Who runs another one upgrades nothing.
-pub fn keep(home: &Home, _held: &Lock, running: &Path) -> Result<Option<String>> {
+/// The path of this process's program, as it was when this was first asked: after another one is put in its place the kernel would
+/// call it deleted. Whoever starts asks at once.
+pub fn running() -> Result<PathBuf> {
+    static RUNNING: OnceLock<Option<PathBuf>> = OnceLock::new();
+    RUNNING.get_or_init(|| std::env::current_exe().ok()).clone().context("cannot tell which program this is")
+}
+
+/// Is the machine's own program another file by now than the one that runs from its place?
+pub fn was_replaced(home: &Home) -> bool {
     let installed = installed(home);
+    let inode = |path: &Path| fs::metadata(path).map(|is| (is.dev(), is.ino())).ok();
+    running().is_ok_and(|running| running == installed) && inode(Path::new("/proc/self/exe")) != inode(&installed)
+}
+
+/// Keeps the running program, if it is the machine's own: its digest. Who runs another one upgrades nothing.
+pub fn keep(home: &Home, held: &Lock, running: &Path) -> Result<Option<String>> {
+    match running == installed(home) {
+        true => keep_installed(home, held),
+        false => Ok(None),
+    }
+}
+
+fn keep_installed(home: &Home, _held: &Lock) -> Result<Option<String>> {
+    let installed = installed(home);
+    // A power cut in the middle of putting one back leaves it.
+    let _half = fs::remove_file(installed.with_extension("new"));
     let is = match fs::symlink_metadata(&installed) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         // One that a link leads to belongs to whoever made the link.
         is => is.with_context(|| format!("cannot look at {}", installed.display()))?,
     };
-    if running != installed || !is.is_file() {
+    if !is.is_file() {
         return Ok(None);
     }
     if let Some(known) = known(home, &is)? {
@@ -49,11 +74,14 @@ pub fn keep(home: &Home, _held: &Lock, running: &Path) -> Result<Option<String>>
         make_directory(&home.state().join(NAME), 0o755)?;
         disk::write_for_good(&kept, &bytes, 0o755)?;
     }
-    // By its length and this it is known again, without reading it.
-    let times = FileTimes::new().set_modified(is.modified()?);
-    let set = File::options().append(true).open(&kept).and_then(|file| file.set_times(times));
-    set.with_context(|| format!("cannot write {}", kept.display()))?;
+    mark(&kept, &is);
     Ok(Some(digest))
+}
+
+/// By its length and its time it is known again, without being read; else it is read.
+fn mark(path: &Path, like: &Metadata) {
+    let time = like.modified().map(|time| FileTimes::new().set_modified(time));
+    let _read_next_time = time.and_then(|time| File::options().append(true).open(path)?.set_times(time));
 }
 
 /// The kept one that was copied from a file like this one.
@@ -91,12 +119,18 @@ pub fn is_new(home: &Home, record: &Record, running: &Path) -> bool {
 fn is_other(installed: &Path, kept: &Path, digest: &str) -> bool {
     let like = [installed, kept].map(fs::symlink_metadata);
     let [Ok(installed_is), kept_is] = like else { return false };
-    let like = kept_is.is_ok_and(|kept_is| is_like(&installed_is, &kept_is));
-    !like && installed_is.is_file() && read(installed).is_ok_and(|bytes| digest_of(&bytes) != digest)
+    if !installed_is.is_file() || kept_is.is_ok_and(|kept_is| is_like(&installed_is, &kept_is)) {
+        return false;
+    }
+    let other = read(installed).is_ok_and(|bytes| digest_of(&bytes) != digest);
+    if !other {
+        mark(kept, &installed_is);
+    }
+    other
 }
 
 /// Makes the Leafwright of a generation the machine's own again. Says whether it had to.
-pub async fn put_back(home: &Home, _held: &Lock, record: &Record) -> Result<bool> {
+pub async fn put_back(home: &Home, held: &Lock, record: &Record) -> Result<bool> {
     let (Some(digest), installed) = (&record.program, installed(home)) else { return Ok(false) };
     let kept = kept(home, digest);
     if !is_other(&installed, &kept, digest) {
@@ -108,10 +142,12 @@ pub async fn put_back(home: &Home, _held: &Lock, record: &Record) -> Result<bool
     // One of before a format that is here would be of no use to anybody.
     let listed = programs::run(&kept, ["generations", "--json", "--state", state], LISTING).await?;
     listed.ok().context("it cannot read what this machine's state has become")?;
+    // The one that goes may be nowhere else; `gc` takes it when no generation was made by it.
+    keep_installed(home, held)?;
     disk::write_for_good(&installed, &bytes, 0o755)?;
-    let times = fs::metadata(&kept).and_then(|is| is.modified()).map(|time| FileTimes::new().set_modified(time));
-    // Only so that it is known again without being read.
-    let _read_next_time = times.and_then(|times| File::options().append(true).open(&installed)?.set_times(times));
+    if let Ok(is) = fs::metadata(&kept) {
+        mark(&installed, &is);
+    }
     Ok(true)
 }
 

@@ -11,6 +11,7 @@ use crate::host::door::{Accounts, Attempt, Door, Job};
 use crate::host::systemd::{Property, Systemd, Transient, Verb};
 use crate::host::{accounts, credentials, interrupt, monitor, packages, programs};
 use crate::name::MachineName;
+use crate::plan::machine::content::UNITS;
 use crate::plan::machine::gates::{Gate, Seen};
 use crate::plan::machine::secrets::SecretFile;
 use crate::plan::machine::{Act, Observation, SeenUnit};
@@ -133,6 +134,12 @@ impl<'a, L: Link> Real<'a, L> {
         register::write(self.home, self.lock, &next)?;
         self.register = next;
         Ok(())
+    }
+
+    /// Is there a unit of this name that is not ours: by a file that no generation places?
+    pub async fn is_of_others(&self, unit: &str) -> bool {
+        let seen = self.unit(unit).await;
+        seen.is_ok_and(|seen| !seen.fragment.is_empty() && !seen.fragment.starts_with(UNITS))
     }
 
     /// As `observe`, while the old generation runs.
@@ -277,7 +284,7 @@ impl<L: Link> Door for Real<'_, L> {
     }
 
     async fn watch(&mut self, within: Duration) -> Result<()> {
-        let program = std::env::current_exe().context("cannot tell which program this is")?;
+        let program = own_program::running()?;
         let program = program.to_str().context("the path of this program is no text")?.to_owned();
         let state = self.home.state().to_str().context("the path of the state directory is no text")?.to_owned();
         let within = within.as_millis().to_string();
@@ -353,10 +360,15 @@ impl<L: Link> Door for Real<'_, L> {
         credentials::remove(self.home.root(), path)
     }
 
-    async fn forget(&mut self, units: &[String]) {
-        if self.manager != Manager::Boots {
-            for unit in units {
-                let _it_stays_failed = self.systemd.reset_failed(unit).await;
+    async fn let_go(&mut self, units: &[String], ran: &BTreeSet<String>) {
+        if self.manager == Manager::Boots {
+            return;
+        }
+        for unit in units {
+            let _it_stays_failed = self.systemd.reset_failed(unit).await;
+            if ran.contains(unit) && self.is_of_others(unit).await {
+                // Whether it starts is not ours to judge.
+                let _started = self.systemd.later(Verb::Start, unit).await;
             }
         }
     }
@@ -368,10 +380,14 @@ impl<L: Link> Door for Real<'_, L> {
     async fn job(&mut self, job: Job, unit: &str) -> Result<()> {
         if self.manager == Manager::Boots {
             // What runs at the end of a boot was settled when it began: a unit that was not wanted then starts by this. It waits for
-            // what is to come before it, and so for us; whether it starts is for the gates.
-            if job == Job::Start {
-                let _not_waited_for = self.systemd.later(Verb::Start, unit).await;
-            }
+            // what is to come before it, and so for us; whether it starts is for the gates. What runs already came before us.
+            let verb = match job {
+                Job::Stop => Verb::Stop,
+                Job::Start => Verb::Start,
+                Job::Reload => Verb::Reload,
+                Job::Restart => Verb::Restart,
+            };
+            let _not_waited_for = self.systemd.later(verb, unit).await;
             return Ok(());
         }
         match job {

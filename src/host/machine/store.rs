@@ -88,7 +88,8 @@ fn place<'a>(
     let (store, name) = (home.store(), format!("{}-{}", manifest.digest, manifest.name));
     let target = store.join(&name);
     let there = target.is_dir();
-    if there && verify(&target)?.is_empty() {
+    // One that cannot even be read is damaged, too.
+    if there && verify(&target).is_ok_and(|damages| damages.is_empty()) {
         return Ok(target);
     }
     let mut written = BTreeMap::new();

@@ -13,7 +13,7 @@ use crate::apply::machine::{Done, Failure};
 use crate::host::machine::generations;
 use crate::host::machine::history::{self, Attempt, Change, Data, Event, Kind, Steps};
 use crate::host::machine::lock::Lock;
-use crate::host::machine::register::Register;
+use crate::host::machine::register::{Register, Returned};
 use crate::host::machine::{Home, register};
 use crate::name::FileFormat;
 use crate::plan::machine::{MachinePlan, render};
@@ -148,7 +148,8 @@ pub(super) fn settle(home: &Home, lock: &Lock, register: &Register) -> Result<()
     }
     let Attempt { from, to, .. } = attempt;
     // A boot goes back further than to a test.
-    let returned = register.returned.as_ref().filter(|returned| returned.from == to);
+    let whence = |returned: &&Returned| returned.to == from || returned.to == register.current;
+    let returned = register.returned.as_ref().filter(|returned| returned.from == to).filter(whence);
     let committed = register.active_generation() == Some(to) && (from != Some(to) || returned.is_none());
     match (committed, returned) {
         (true, _) => ended(home, lock, from, to, &End::Committed { but: None }),

@@ -139,6 +139,20 @@ impl Content {
         Ok(content)
     }
 
+    /// Of what has these files and links, and nobody knows more: for what goes, never for what comes.
+    pub fn of_paths(paths: impl IntoIterator<Item = String>) -> Self {
+        let mut content = Self::default();
+        for path in paths {
+            if let Some(unit) = unit_at(&path) {
+                content.units.entry(unit.to_owned()).or_default();
+            }
+            let (kind, effect) = (ArtefactKind::File, Effect::Restart);
+            let placed = Placed { kind, from: String::new(), mode: 0, digest: String::new(), effect };
+            content.files.insert(path, placed);
+        }
+        content
+    }
+
     fn named(name: &str, digest: &str) -> Self {
         Self { name: name.to_owned(), digest: digest.to_owned(), ..Self::default() }
     }

@@ -29,18 +29,27 @@ const OTHERS: &[(&[&str], &str, &str)] = &[
     ),
     (&["/etc/machine-id"], "made by the machine itself", "leave it to systemd"),
     (
-        &["/var/lib/leafwright/", "/etc/leafwright/credentials/", "/usr/local/bin/leafwright"],
+        &[
+            "/var/lib/leafwright",
+            "/var/lib/leafwright/",
+            "/etc/leafwright/credentials",
+            "/etc/leafwright/credentials/",
+            "/usr/local/bin/leafwright",
+        ],
         "leafwright's own",
         "secrets are named under `credentials`; `leafwright bootstrap` brings programs",
     ),
-    (
-        &["/etc/systemd/system/leafwright-boot.service", "/etc/systemd/system/leafwright-confirm.service"],
-        "leafwright's own",
-        "what another unit adds to it goes into a unit of its own",
-    ),
 ];
 
+/// They lead a boot and the way back, and belong to no generation (docs/apply.md, "The way back").
+const OWN_UNITS: [&str; 3] = ["leafwright-boot.service", "leafwright-confirm.service", "leafwright-watchdog.service"];
+const NAME_IT: &str = "give yours another name";
+
 fn check(machine: &Machine, _: &Domain, report: &mut Report) {
+    for unit in machine.options.units.keys().filter(|unit| OWN_UNITS.contains(&unit.as_str())) {
+        let place = span(machine, &format!("units.{}", path_key(unit)));
+        report.push(Diagnostic::error(CODE, place, format!("`{unit}` is leafwright's own unit")).help(NAME_IT));
+    }
     let files = &machine.options.files;
     for path in files.keys() {
         let mut directories = path.match_indices('/').map(|(at, _)| &path[..at]);
@@ -61,8 +70,11 @@ fn fault(path: &str, above: Option<&str>) -> Option<(String, String)> {
         let way_out = format!("`{above}` is a file or a directory, not both: rename one of them");
         return Some((format!("lies below the file `{above}`"), way_out));
     }
+    if path.strip_prefix("/etc/systemd/system/").is_some_and(|unit| OWN_UNITS.contains(&unit)) {
+        return Some(("is leafwright's own unit".to_owned(), NAME_IT.to_owned()));
+    }
     let has = |own: &&str| if own.ends_with('/') { path.starts_with(own) } else { path == *own };
-    let (_, whose, way_out) = OTHERS.iter().find(|(paths, _, _)| paths.iter().any(|own| has(&own)))?;
+    let (_, whose, way_out) = OTHERS.iter().find(|(paths, _, _)| paths.iter().any(has))?;
     Some((format!("is {whose}"), (*way_out).to_owned()))
 }
 
