@@ -452,7 +452,12 @@ async fn an_apply_that_hangs_ends_by_itself() {
     machine.hangs = Some("start todos@2.service".to_owned());
     let failure = change_within(&mut machine, Some(&old), &new, 1).await.expect_err("it hangs");
     assert!(machine.hangs.is_none() && matches!(failure, Failure::Returned(_)), "{failure}");
-    assert!(failure.to_string().contains("it took too long: not all of it was done within 1 s"), "{failure}");
+    assert!(
+        failure
+            .to_string()
+            .contains("it took too long: unit/todos@2.service/start had not ended; not all of it was done within 1 s"),
+        "{failure}"
+    );
     is_one_of_both(&machine, &old, &new, "it hung");
     assert_eq!((machine.register.active, machine.watchdog), (Some(1), false));
 }

@@ -345,7 +345,7 @@ impl Talk for Voice {
             Progress::Step { number, of, step } => {
                 talk::say(&format!("  {number:>3} of {of}  {}", render::sentence(step)));
             }
-            Progress::Objects { steps: 0 } => {}
+            Progress::Begins { .. } | Progress::Objects { steps: 0 } => {}
             Progress::Objects { steps } => talk::say(&format!("  streams and events: {}", counted(steps, "step"))),
             Progress::Waiting { gate, what } => {
                 let name = gate.name();

@@ -2,6 +2,8 @@
 
 use super::apply::{block_on, publish};
 use super::{Exit, WrongUsage, history, talk};
+use crate::host::machine::lock::Holder;
+use crate::host::machine::register::{Mode, Pending, Phase};
 use crate::host::machine::{Home, STATE};
 use crate::machine::{self, Recorded, Status};
 use crate::name::MachineName;
@@ -114,10 +116,10 @@ fn human(status: &Status) -> String {
         line(format!("at work: {holder}"));
     }
     if let Some(pending) = &register.pending {
-        line(format!("generation {} is not committed", pending.to));
+        line(half_way(pending, status.busy.as_ref()));
     }
     if let Some(next) = register.next {
-        line(format!("generation {next} begins with the next boot"));
+        line(format!("generation {next} begins with the next boot; `apply` of what is here now takes that back"));
     }
     if let Some(returned) = &register.returned {
         line(format!("generation {} was given up, because {}", returned.from, returned.reason));
@@ -131,8 +133,29 @@ fn human(status: &Status) -> String {
         status.damages.iter().for_each(|damage| line(format!("  {damage}")));
         return text;
     }
-    differences(status, &mut line);
+    // What differs from either end of a change says nothing.
+    if register.pending.is_none() {
+        differences(status, &mut line);
+    }
     text
+}
+
+/// Where a change stands that did not come to its end, and who brings it there.
+fn half_way(pending: &Pending, at_work: Option<&Holder>) -> String {
+    let to = pending.to;
+    let says = match &pending.phase {
+        Phase::Activating => format!("generation {to} is not committed"),
+        Phase::Returning { reason } => format!("the machine goes back from generation {to}, because {reason}"),
+    };
+    match (at_work, pending.mode) {
+        (Some(_), _) => says,
+        (None, Mode::Boot) => format!(
+            "{says}\nhelp: leafwright-confirm.service decides; where it does not run, the next `apply` or `rollback` goes back first"
+        ),
+        (None, _) => format!(
+            "{says}\nhelp: leafwright-watchdog.service goes back; where it does not run, the next `apply`, `rollback` or boot does: journalctl -u leafwright-watchdog"
+        ),
+    }
 }
 
 /// What `apply` would do, what it leaves alone, and where nobody could look.

@@ -72,8 +72,8 @@ impl OverLink {
         let answer = tokio::time::timeout(PATIENCE, asking).await;
         self.client = Some(client);
         let answer = answer.with_context(|| format!("no answer within {} s", PATIENCE.as_secs()))?;
-        // Its causes say the same again.
-        answer.map_err(|error| anyhow!("{error}"))
+        // Its causes say the same again, and so does its text.
+        answer.map_err(|error| anyhow!("{}", error.kind()))
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Prepared, generation};
 use super::{link, precheck};
 use crate::apply::machine::{self, Change, Generation, Progress};
 use crate::compile;
+use crate::compile::units::NATS;
 use crate::host::link::OverLink;
 use crate::host::machine::boot_units::{self, Installed};
 use crate::host::machine::generations::{self, Draft};
@@ -22,7 +23,7 @@ use crate::host::systemd::Systemd;
 use crate::host::{closure, credentials, packages};
 use crate::plan::machine::packages as wanted;
 use crate::plan::machine::{
-    Content, MachinePlan, Observation, Reviewed, between, gates, paths_and_units, render, secrets,
+    Act, Content, MachinePlan, Observation, Reviewed, between, gates, paths_and_units, render, secrets,
 };
 use crate::plan::{self, Plan};
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -123,7 +124,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
         monitor_before: None,
     };
     door.before = door.register.active_generation().and_then(|active| link::before(home, active));
-    let found = find(home, prepared, &mut door).await?;
+    let found = find(home, prepared, &mut door, talk).await?;
     let active = door.register.active_generation();
     let more = found.objects.as_ref().is_some_and(|plan| !plan.is_empty());
     let same = found.old.as_ref().is_some_and(|old| old.content.digest == found.new.digest);
@@ -132,7 +133,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     let nothing = found.plan.is_empty() && !more && upgrade.is_none();
     if let (true, true, Some(generation)) = (nothing, same, active) {
         if order.asked == Asked::All {
-            mend_boot_units(&door, talk).await?;
+            settle_boots(&mut door, order.mode, talk).await?;
         }
         // One that was only tried is to stay now: that is not nothing.
         if order.mode == Mode::Test || door.register.current == active || order.asked != Asked::All {
@@ -140,8 +141,13 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
         }
         talk.say(&format!("generation {generation} is here until the next boot; from now on it stays"));
     }
-    upgrade.iter().for_each(|upgrade| talk.say(upgrade));
-    talk.plan(&found.plan, found.objects.as_ref());
+    match &upgrade {
+        Some(upgrade) if found.plan.is_empty() && !more => talk.say(upgrade),
+        upgrade => {
+            upgrade.iter().for_each(|upgrade| talk.say(upgrade));
+            talk.plan(&found.plan, found.objects.as_ref());
+        }
+    }
     if let Some(refused) = found.plan.refused().next() {
         bail!("nothing was done, because {}", render::sentence(refused));
     }
@@ -180,7 +186,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
 
 /// A damaged closure of a generation that is on the machine is made whole where it is the one that was just compiled: the way back
 /// needs it as well.
-fn mend_store(home: &Home, lock: &Lock, prepared: &Prepared, register: &Register) -> Result<()> {
+pub(super) fn mend_store(home: &Home, lock: &Lock, prepared: &Prepared, register: &Register) -> Result<()> {
     let present = register.present().into_iter().map(|number| generations::read(home, number));
     let same = present.filter_map(Result::ok).any(|record| record.digest() == prepared.closure.digest);
     if same {
@@ -197,8 +203,24 @@ fn upgrade(home: &Home, active: Option<u64>) -> Result<Option<String>> {
     let running = own_program::running()?;
     Ok(own_program::is_new(home, &record, &running).then(|| {
         let (before, now) = (&record.leafwright, env!("CARGO_PKG_VERSION"));
-        format!("leafwright {now} takes the place of leafwright {before}: a generation of its own")
+        match before == now {
+            true => {
+                format!("another build of leafwright {now} takes the place of the one before: a generation of its own")
+            }
+            false => format!("leafwright {now} takes the place of leafwright {before}: a generation of its own"),
+        }
     }))
+}
+
+/// What leads the next boot is right, where there is nothing else to do: its units, and that nothing else is staged for it.
+async fn settle_boots(door: &mut OwnDoor<'_>, mode: Mode, talk: &mut dyn Talk) -> Result<()> {
+    mend_boot_units(door, talk).await?;
+    if let (Mode::Persist, Some(next)) = (mode, door.register.next) {
+        door.register.unstage()?;
+        register::write(door.home, door.lock, &door.register)?;
+        talk.say(&format!("generation {next} does not begin with the next boot any more"));
+    }
+    Ok(())
 }
 
 /// They belong to no generation, so no plan has them.
@@ -219,7 +241,16 @@ async fn install_boot_units(door: &OwnDoor<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>) -> Result<Found> {
+/// Is nats-server told another configuration?
+fn told_anew(plan: &MachinePlan) -> bool {
+    plan.steps().any(|step| matches!(&step.act, Act::Restart { unit } | Act::Reload { unit } if unit == NATS))
+}
+
+fn is_refusal(error: &anyhow::Error) -> bool {
+    format!("{error:#}").to_lowercase().contains("authorization violation")
+}
+
+async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>, talk: &mut dyn Talk) -> Result<Found> {
     let new = Content::of(&prepared.closure)?;
     let old = door.register.active_generation().map(|active| generation(home, active)).transpose()?;
     let (paths, units) = paths_and_units(old.as_ref().map(|old| &old.content), &new);
@@ -233,7 +264,15 @@ async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>) -> Resul
     let plan = between(old.as_ref().map(|old| &old.content), &new, &seen);
     let stale = credentials::stale(&prepared.references()?, &prepared.key_store, home.root())?;
     let plan = secrets::with(plan, &stale, &seen);
-    Ok(Found { old, new, plan, objects: objects.transpose()?.flatten() })
+    let objects = match objects.transpose() {
+        // The server that runs does not know these keys; the one that comes does.
+        Err(error) if told_anew(&plan) && is_refusal(&error) => {
+            talk.say("streams and events are looked at later: nats-server does not know the keys that are here yet");
+            None
+        }
+        looked => looked?.flatten(),
+    };
+    Ok(Found { old, new, plan, objects })
 }
 
 /// The closure in the store, and a generation that names it.

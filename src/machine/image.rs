@@ -3,7 +3,7 @@
 //!
 //! Refuses: starting anything, putting a secret into an image, and installing packages there: whoever makes the image does.
 
-use super::apply::{Outcome, Talk, stored};
+use super::apply::{Outcome, Talk, mend_store, stored};
 use super::{Prepared, generation};
 use crate::apply::machine::files_of;
 use crate::host::machine::boot_units;
@@ -32,6 +32,7 @@ pub fn apply_root(
     if let Some(pending) = &register.pending {
         bail!("generation {} is pending in {}: boot it, and let it end", pending.to, home.state().display());
     }
+    mend_store(home, &lock, prepared, &register)?;
     let new = Content::of(&prepared.closure)?;
     let old = register.active_generation().map(|active| generation(home, active)).transpose()?;
     let (paths, _) = paths_and_units(old.as_ref().map(|old| &old.content), &new);

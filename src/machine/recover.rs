@@ -7,6 +7,7 @@ use super::history::{self, End, unwritten};
 use super::{generation, on_its_way_out};
 use crate::apply::machine::{self, Count, Generation, Returned, go_back};
 use crate::host::door::{Door as _, Job};
+use crate::host::machine::boot_units::CONFIRM;
 use crate::host::machine::lock::{self, Lock};
 use crate::host::machine::real::{Boot, Link, Manager, NoLink, Real};
 use crate::host::machine::register::{self, Mode, Phase, Register};
@@ -113,7 +114,8 @@ pub(super) async fn settled(home: &Home, lock: &Lock, register: Register, talk: 
     if let Some(pending) = &register.pending {
         // Somebody was faster than the gates of this boot.
         let tries = pending.mode == Mode::Boot && pending.phase == Phase::Activating;
-        if tries && pending.boot_id == Boot::this()?.id && overdue(&register) == Some(false) {
+        let decides = tries && pending.boot_id == Boot::this()?.id && overdue(&register) == Some(false);
+        if decides && is_confirmed().await? {
             bail!(
                 "this boot tries generation {}, and its gates have not decided yet\nhelp: they have two minutes from the end of the boot: journalctl -fu leafwright-confirm.service",
                 pending.to
@@ -132,6 +134,14 @@ pub(super) async fn settled(home: &Home, lock: &Lock, register: Register, talk: 
         own_program::PROGRAM
     );
     Ok(register)
+}
+
+/// Is somebody there who lets the gates of this boot decide, or is to come?
+async fn is_confirmed() -> Result<bool> {
+    let systemd = Systemd::connect().await?;
+    let booting = matches!(systemd.system_state().await?.as_str(), "initializing" | "starting");
+    let seen = systemd.units(&[CONFIRM]).await?;
+    Ok(booting || seen.get(CONFIRM).is_some_and(|unit| matches!(unit.active.as_str(), "active" | "activating")))
 }
 
 /// What a change left on the machine goes.

@@ -32,7 +32,12 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
     let lock = home.lock("rollback")?;
     let missing = || format!("nothing was ever applied on this machine: {} is not there", home.register().display());
     let register = register::read(home)?.with_context(missing)?;
+    let was_pending = register.pending.is_some();
     let register = settled(home, &lock, register, talk).await?;
+    // Who says `rollback` to what did not come to its end has it by now.
+    if let (true, None, Some(generation)) = (was_pending, named, register.active_generation()) {
+        return Ok(Outcome::NothingToDo { generation, plan: None });
+    }
     let target = generations::rollback(home, &register, named)?;
     let new = generation(home, target.number)?;
     let old: Option<Generation> = register.active_generation().map(|active| generation(home, active)).transpose()?;

@@ -175,3 +175,20 @@ pub fn declared_gates_decide() {
     operator.append("office", "[settings.gates.mine]\nexec = [\"/bin/true\"]");
     assert!(operator.applied(&office).contains("generation 4: "));
 }
+
+/// A machine that lost its keys gets others: the server that runs does not know them, and is brought to one that does.
+pub fn new_keys_are_applied_to_a_machine_that_runs() {
+    let lab = Lab::new();
+    let (office, operator) = office(&lab);
+    office.must(["mv", "/var/lib/leafwright/keys", "/root/keys"]);
+    operator.enrol_anew(&office);
+    operator.sign();
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success(), "{}", output.stderr);
+    for words in ["nats-server does not know the keys that are here yet", "generation 2: "] {
+        assert!(output.stderr.contains(words), "{}", output.stderr);
+    }
+    sound(&office);
+    let output = operator.apply(&office, []);
+    assert!(output.success() && output.stderr.contains("nothing to do"), "{}", output.stderr);
+}

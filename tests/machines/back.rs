@@ -303,6 +303,7 @@ pub fn a_boot_that_cannot_be_proved_is_given_up() {
 pub fn modes_last_as_long_as_they_say() {
     let lab = Lab::new();
     let (office, operator) = office(&lab);
+    let text = operator.text_of("office");
     operator.settings("office", "leaf.max_pending = \"16MiB\"");
     let output = operator.apply(&office, ["--mode", "test"]);
     assert!(output.success(), "{}", output.stderr);
@@ -329,10 +330,20 @@ pub fn modes_last_as_long_as_they_say() {
     let output = operator.apply(&office, ["--mode", "boot"]);
     assert!(output.stderr.contains("begins with the next boot"), "{}", output.stderr);
     is_back_at(&office, 1);
+    // Taken back, and staged again.
+    let staged = operator.text_of("office");
+    operator.write("office", &text);
+    let output = operator.apply(&office, []);
+    assert!(output.success() && output.stderr.contains("nothing to do"), "{}", output.stderr);
+    assert!(output.stderr.contains("does not begin with the next boot any more"), "{}", output.stderr);
+    assert!(register(&office)["next"].is_null());
+    operator.write("office", &staged);
+    let output = operator.apply(&office, ["--mode", "boot"]);
+    assert!(output.success() && register(&office)["next"] == 5, "{}", output.stderr);
     office.reboot();
     office.wait_running(DEADLINE);
-    until("the boot's gates have decided", DEADLINE, || register(&office)["current"] == 4);
-    assert!(sound(&office).contains("office is generation 4"));
+    until("the boot's gates have decided", DEADLINE, || register(&office)["current"] == 5);
+    assert!(sound(&office).contains("office is generation 5"));
     assert!(office.is_active("bystander.service"), "a unit that is new starts in the boot that places it");
     // And back at the next boot, in the same way.
     let output = office.exec(["leafwright", "rollback", "1", "--mode", "boot", "--yes"]);

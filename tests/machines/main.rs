@@ -38,6 +38,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     Inside harness::processes_run_hang_and_die,
     Inside apply::a_leaf_becomes_what_is_declared,
     Inside apply::declared_gates_decide,
+    Inside apply::new_keys_are_applied_to_a_machine_that_runs,
     Inside apply::an_image_boots_as_its_generation,
     Inside changes::the_plan_says_which_units_start_again,
     Inside back::a_unit_that_does_not_stay_up_goes_back,

@@ -4,6 +4,7 @@ use super::fixture::{Machine, closure, machine, tree};
 use super::transitions::watch;
 use leafwright::host::machine::gc::{self, Keep, Removal};
 use leafwright::host::machine::generations::{self, Draft};
+use leafwright::host::machine::history::{self, Change, Data, Event, Kind, Steps};
 use leafwright::host::machine::register::{self, Active, Mode, Register};
 use leafwright::host::machine::{go_on, lock, store};
 use std::collections::BTreeSet;
@@ -66,6 +67,34 @@ fn the_newest_stay_and_numbers_are_never_given_again() {
     collect(&machine, Keep::Newest(0));
     assert_eq!(numbers(&machine), [5]);
     assert_eq!(machine.generation(&[("etc/own", "6")], "2026-07-09T10:00:00Z").number, 6);
+}
+
+/// What never held is no way back: it does not count, and goes first.
+#[test]
+fn generations_that_were_given_up_do_not_count() {
+    let machine = with_generations(6);
+    let event = |kind: Kind, from: u64, to: u64| Event {
+        format: 1,
+        id: format!("{from:016}{to:016}"),
+        kind,
+        time: "2026-07-01T10:00:00.000Z".to_owned(),
+        data: Data {
+            machine: "office".to_owned(),
+            person: None,
+            generation: Change { from: Some(from), to: Some(to) },
+            digest: None,
+            duration_ms: None,
+            steps: Steps::default(),
+            reason: None,
+        },
+    };
+    // The fifth was given up; the fourth too, and held later.
+    let events = [event(Kind::Returned, 5, 3), event(Kind::Returned, 4, 3), event(Kind::Applied, 3, 4)];
+    for event in events {
+        history::append(&machine.home, &machine.lock(), &event).unwrap();
+    }
+    assert_eq!(collect(&machine, Keep::Newest(3)).generations, BTreeSet::from([1, 2, 5]));
+    assert_eq!(numbers(&machine), [3, 4, 6]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use anyhow::{Error, Result};
 use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -69,6 +70,10 @@ pub enum Progress<'a> {
     },
     Objects {
         steps: usize,
+    },
+    /// Now comes this one.
+    Begins {
+        step: &'a MachineStep,
     },
     /// A gate that does not hold yet.
     Waiting {
@@ -157,7 +162,17 @@ pub async fn activate<D: Door, O: Objects>(
     let stop = door.stop();
     let attempt = Attempt { from, to: change.new.number, mode: change.mode, within: change.at_most() };
     door.begin(&attempt).await.map_err(Failure::NotBegun)?;
+    let doing = Mutex::new(None);
     let forward = async {
+        let tell = &mut |progress: Progress<'_>| {
+            if let (Progress::Begins { step }, Ok(mut doing)) = (progress, doing.lock()) {
+                *doing = Some(step.id.clone());
+            }
+            if let (Progress::Step { .. }, Ok(mut doing)) = (progress, doing.lock()) {
+                *doing = None;
+            }
+            tell(progress);
+        };
         let end = door.clock() + change.within;
         door.watch(change.at_most()).await.map_err(StepFailed::watchdog)?;
         let mut count = steps::Count::of(change.plan);
@@ -177,7 +192,10 @@ pub async fn activate<D: Door, O: Objects>(
         Either::Left(_) => Err(StepFailed::stopped()),
         Either::Right((Ok(proved), _)) => proved,
         // Before the watchdog, which tells nobody where it stood.
-        Either::Right((Err(_), _)) => Err(StepFailed::late(change.at_most())),
+        Either::Right((Err(_), _)) => {
+            let doing = doing.lock().ok().and_then(|mut doing| doing.take());
+            Err(StepFailed::late(change.at_most(), doing.as_deref()))
+        }
     };
     let committed = match proved {
         Ok(proved) => door.commit().await.map(|()| proved).map_err(StepFailed::commit),
@@ -191,7 +209,9 @@ pub async fn activate<D: Door, O: Objects>(
     failing.iter().for_each(|(gate, what)| tell(Progress::AsBefore { gate, what }));
     // Of ours the gates have decided; what else is on the machine may have failed by itself.
     let new = door.failed().await;
-    let others = new.difference(&failed_before).filter(|unit| change.new.content.definition(unit).is_none());
+    let of = |generation: &Generation, unit: &str| generation.content.definition(unit).is_some();
+    let ours = |unit: &str| of(change.new, unit) || change.old.is_some_and(|old| of(old, unit));
+    let others = new.difference(&failed_before).filter(|unit| !ours(unit));
     others.for_each(|unit| tell(Progress::Failed { unit }));
     let tidy = async {
         door.unwatch().await?;

@@ -24,8 +24,10 @@ impl StepFailed {
         Self { what: "streams and events".to_owned(), error }
     }
 
-    pub(super) fn late(within: Duration) -> Self {
-        let error = anyhow!("not all of it was done within {} s; --within gives it more", within.as_secs());
+    /// `doing`: what had begun and not ended.
+    pub(super) fn late(within: Duration, doing: Option<&str>) -> Self {
+        let doing = doing.map_or(String::new(), |doing| format!("{doing} had not ended; "));
+        let error = anyhow!("{doing}not all of it was done within {} s; --within gives it more", within.as_secs());
         Self { what: "it took too long".to_owned(), error }
     }
 
@@ -77,6 +79,7 @@ pub async fn carry_out<D: Door>(
             what: format!("step {} of {} failed, {} done: {}", count.done + 1, count.of, count.done, first.id),
             error,
         };
+        tell(Progress::Begins { step: first });
         one(door, generation, now).await.map_err(failed)?;
         for step in now {
             count.done += 1;

@@ -3,6 +3,7 @@
 //! Refuses: what the register names, and to guess: a record that cannot be read stops it before anything is removed.
 
 use super::generations::{self, Record};
+use super::history::{self, Change, Kind};
 use super::lock::Lock;
 use super::register::Register;
 use super::{Home, Hook, own_program, pool, room};
@@ -48,7 +49,7 @@ pub fn plan(home: &Home, register: &Register, keep: Keep) -> Result<Removal> {
             home.generations().join(format!("{lost}.json")).display()
         );
     }
-    let wanted = wanted(&records, register, keep)?;
+    let wanted = wanted(home, &records, register, keep)?;
     let kept: BTreeSet<&str> =
         records.iter().filter(|record| wanted.contains(&record.number)).map(|record| record.closure.as_str()).collect();
     let ahead = ahead(&records, keep)?;
@@ -85,10 +86,14 @@ fn below(home: &Home, directory: &Path, name: &str) -> String {
     path.strip_prefix(home.state()).unwrap_or(&path).display().to_string()
 }
 
-fn wanted(records: &[Record], register: &Register, keep: Keep) -> Result<BTreeSet<u64>> {
+fn wanted(home: &Home, records: &[Record], register: &Register, keep: Keep) -> Result<BTreeSet<u64>> {
     let mut wanted = register.named();
     match keep {
-        Keep::Newest(count) => wanted.extend(records.iter().rev().take(count).map(|record| record.number)),
+        Keep::Newest(count) => {
+            let given_up = given_up(home);
+            let held = records.iter().map(|record| record.number).filter(|number| !given_up.contains(number));
+            wanted.extend(held.rev().take(count));
+        }
         Keep::Younger { than, now } => {
             for record in records {
                 if now - record.created()? <= than {
@@ -98,6 +103,17 @@ fn wanted(records: &[Record], register: &Register, keep: Keep) -> Result<BTreeSe
         }
     }
     Ok(wanted)
+}
+
+/// Generations that never held, as far as the history tells: they are no way back, and do not count.
+fn given_up(home: &Home) -> BTreeSet<u64> {
+    let events = history::read(home).unwrap_or_default();
+    let of = |kinds: &[Kind], number: fn(&Change) -> Option<u64>| -> BTreeSet<u64> {
+        let events = events.iter().filter(|event| kinds.contains(&event.kind));
+        events.filter_map(|event| number(&event.data.generation)).collect()
+    };
+    let returned = of(&[Kind::Returned], |change| change.from);
+    &returned - &of(&[Kind::Applied, Kind::RolledBack], |change| change.to)
 }
 
 fn ahead(records: &[Record], keep: Keep) -> Result<BTreeSet<u64>> {

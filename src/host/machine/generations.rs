@@ -118,6 +118,13 @@ pub fn read(home: &Home, number: u64) -> Result<Record> {
 }
 
 fn missing(home: &Home, number: u64) -> Result<anyhow::Error> {
+    if register::read(home)?.is_some_and(|register| register.places().contains(&number)) {
+        return Ok(anyhow::anyhow!(
+            "the record of generation {number} is gone, which the register names\nhelp: put back {}: it says which closure in {} is that generation's",
+            path(home, number).display(),
+            home.store().display()
+        ));
+    }
     let known: Vec<String> = numbers(home)?.iter().map(u64::to_string).collect();
     let known = match known.as_slice() {
         [] => "there is none".to_owned(),

@@ -110,9 +110,9 @@ pub fn read(home: &Home) -> Result<Option<Register>> {
         Err(fault) if fault.kind() == ErrorKind::NotFound => {
             ensure!(
                 generations::numbers(home)?.is_empty(),
-                "{} is missing, and there are generations\nhelp: put it back, or move {} away: then the next apply starts from nothing",
+                "{} is missing, and there are generations\nhelp: put it back; or move {} away, and nothing else (keys and originals stay): then the next apply begins anew",
                 path.display(),
-                home.state().display()
+                home.generations().display()
             );
             return Ok(None);
         }

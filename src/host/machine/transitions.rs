@@ -61,6 +61,8 @@ impl Register {
             self.next = None;
         }
         self.leaving = pending.from.filter(|from| *from != to);
+        // What did not hold before this is history.
+        self.returned = None;
         self.active = Some(Active { generation: to, boot_id: boot_id.to_owned() });
         self.pending = None;
         Ok(())
@@ -133,11 +135,14 @@ impl Register {
         Ok(AtBoot::Stay)
     }
 
-    /// The next boot tries `to`; what was staged before it is dropped.
+    /// The next boot tries `to`, or stays with what is current; what was staged before it is dropped.
     pub fn stage(&mut self, to: u64) -> Result<()> {
         self.refuse_pending()?;
         self.must_know(to)?;
-        ensure!(self.current != Some(to), "generation {to} is current: the next boot has it anyway");
+        if self.current == Some(to) {
+            ensure!(self.next.take().is_some(), "generation {to} is current: the next boot has it anyway");
+            return Ok(());
+        }
         self.next = Some(to);
         Ok(())
     }
