@@ -121,6 +121,9 @@ fn human(status: &Status) -> String {
     if let Some(next) = register.next {
         line(format!("generation {next} begins with the next boot; `apply` of what is here now takes that back"));
     }
+    if status.upgraded {
+        line("leafwright itself is another one than made this generation; the next `apply` makes that a generation of its own".to_owned());
+    }
     if let Some(returned) = &register.returned {
         line(format!("generation {} was given up, because {}", returned.from, returned.reason));
     }
@@ -198,6 +201,7 @@ fn as_json(status: &Status) -> Value {
         "objects": status.objects.plan(),
         "strays": status.strays,
         "boot": status.boot,
+        "upgraded": status.upgraded,
         "unseen": status.unseen().collect::<Vec<_>>(),
     })
 }

@@ -18,7 +18,7 @@ use crate::host::machine::history::Kind;
 use crate::host::machine::lock::Lock;
 use crate::host::machine::real::{Boot, Manager, Real};
 use crate::host::machine::register::{self, Mode, Register};
-use crate::host::machine::{Home, go_on, own_program, store};
+use crate::host::machine::{Home, files, go_on, own_program, store};
 use crate::host::systemd::Systemd;
 use crate::host::{closure, credentials, packages};
 use crate::plan::machine::packages as wanted;
@@ -227,7 +227,9 @@ async fn settle_boots(door: &mut OwnDoor<'_>, mode: Mode, talk: &mut dyn Talk) -
 async fn mend_boot_units(door: &OwnDoor<'_>, talk: &mut dyn Talk) -> Result<()> {
     let faults = boot_units::faults(door.home)?;
     if !faults.is_empty() {
-        faults.iter().for_each(|fault| talk.say(&format!("{fault}: written again")));
+        let program = own_program::running()?;
+        let program = program.display();
+        faults.iter().for_each(|fault| talk.say(&format!("{fault}: written again, to start {program}")));
         install_boot_units(door).await?;
     }
     Ok(())
@@ -321,6 +323,12 @@ async fn carry_out(
     talk: &mut dyn Talk,
 ) -> Result<Outcome> {
     let home = door.home;
+    if let Some(old) = &found.old {
+        let links = old.content.links();
+        if files::adopt(home, door.lock, old.content.files.keys().chain(links.keys()))? {
+            talk.say("originals.json was gone: what was on this machine before its generations is not known any more");
+        }
+    }
     install_boot_units(door).await?;
     let (plan, objects) = (&found.plan, found.objects.as_ref());
     let from = if order.mode == Mode::Boot { door.register.current } else { door.register.active_generation() };

@@ -13,7 +13,7 @@ use crate::host::machine::history::Kind;
 use crate::host::machine::real::{Look, observe};
 use crate::host::machine::register::{self, Register};
 use crate::host::machine::store::{self, Damage};
-use crate::host::machine::{Home, boot_units, generations, lock};
+use crate::host::machine::{Home, boot_units, generations, lock, own_program};
 use crate::host::packages;
 use crate::host::systemd::Systemd;
 use crate::host::{credentials, listeners};
@@ -44,6 +44,8 @@ pub struct Status {
     pub strays: Vec<Stray>,
     /// What is wrong with the units that lead a boot, which no generation has; `apply` writes them again.
     pub boot: Vec<String>,
+    /// Another leafwright is installed than the generation was made by: the next `apply` makes a generation of that.
+    pub upgraded: bool,
     /// Where nats-server is monitored, if it runs and does not answer there.
     pub silent: Option<SocketAddr>,
     /// Processes of ours that nobody could look into, and why.
@@ -92,7 +94,19 @@ impl Objects {
 impl Status {
     fn of(register: Register, busy: Option<lock::Holder>, failed: BTreeSet<String>) -> Self {
         let (objects, strays, boot, hidden) = (Objects::None, vec![], vec![], vec![]);
-        Self { register, busy, drift: None, objects, strays, boot, silent: None, hidden, damages: vec![], failed }
+        Self {
+            register,
+            busy,
+            drift: None,
+            objects,
+            strays,
+            boot,
+            upgraded: false,
+            silent: None,
+            hidden,
+            damages: vec![],
+            failed,
+        }
     }
 
     /// Is it what its generation says, and nothing half done?
@@ -164,7 +178,9 @@ pub async fn status(home: &Home) -> Result<Option<Status>> {
     let Some(active) = register.active_generation() else {
         return Ok(Some(Status::of(register, busy, failed)));
     };
-    let entry = home.entry(&generations::read(home, active)?.closure);
+    let record = generations::read(home, active)?;
+    let upgraded = own_program::is_new(home, &record, &own_program::running()?);
+    let entry = home.entry(&record.closure);
     let damages = store::verify(&entry)?;
     if !damages.is_empty() {
         return Ok(Some(Status { damages, ..Status::of(register, busy, failed) }));
@@ -199,5 +215,5 @@ pub async fn status(home: &Home) -> Result<Option<Status>> {
     strays.extend(strangers(&active.content, &heard.listening));
     let silent = monitor.filter(|_| seen.server_digest.is_none() && runs(&seen));
     let (drift, hidden, boot) = (Some(drift), heard.unseen, boot_units::faults(home)?);
-    Ok(Some(Status { drift, objects, strays, boot, silent, hidden, ..Status::of(register, busy, failed) }))
+    Ok(Some(Status { drift, objects, strays, boot, upgraded, silent, hidden, ..Status::of(register, busy, failed) }))
 }

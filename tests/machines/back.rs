@@ -285,19 +285,33 @@ pub fn a_boot_that_cannot_be_proved_is_given_up() {
 
     // Nobody is faster than the gates of a boot.
     stage(BYSTANDER);
-    confirm("[Unit]\nConditionPathExists=/root/now\n");
-    office.reboot();
-    office.wait_running(DEADLINE);
+    confirm("[Service]\nExecStartPre=/bin/sh -c 'until test -e /root/now; do sleep 0.2; done'\n");
+    office.power_off();
+    office.boot();
     operator.write("office", &text);
-    let output = operator.apply(&office, ["--steady", "0"]);
-    assert!(!output.success() && output.stderr.contains("this boot tries generation 4"), "{}", output.stderr);
+    until("an apply is refused", DEADLINE, || {
+        let placed = register(&office)["pending"]["to"] == 4;
+        placed && operator.apply(&office, ["--steady", "0"]).stderr.contains("this boot tries generation 4")
+    });
     assert_eq!(register(&office)["pending"]["to"], 4);
     office.must(["touch", "/root/now"]);
-    office.must(["systemctl", "start", "leafwright-confirm.service"]);
     until("the boot's gates have decided", DEADLINE, || register(&office)["current"] == 4);
+    until("nothing differs", DEADLINE, || office.exec(["leafwright", "status"]).success());
+    assert!(sound(&office).contains("office is generation 4") && office.is_active("bystander.service"));
+
+    // And where nobody lets them decide, whoever comes goes back.
+    stage("files.\"/etc/meadow/note\".text = \"staged\\n\"");
+    confirm("[Unit]\nConditionPathExists=/root/never\n");
+    office.reboot();
+    operator.write("office", &text);
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success(), "{}", output.stderr);
+    for words in ["was given up and the machine is back at generation 4", "generation 6: "] {
+        assert!(output.stderr.contains(words), "{}", output.stderr);
+    }
     office.must(["rm", drop_in]);
     office.must(["systemctl", "daemon-reload"]);
-    assert!(sound(&office).contains("office is generation 4") && office.is_active("bystander.service"));
+    assert!(sound(&office).contains("office is generation 6"));
 }
 
 pub fn modes_last_as_long_as_they_say() {
@@ -382,6 +396,17 @@ pub fn what_a_commit_left_goes_later() {
     assert!(register(&office)["leaving"].is_null());
     assert_eq!(office.read("/etc/motd").as_deref(), Some(theirs.as_str()));
     sound(&office);
+
+    // Without the list of what is ours a file still goes, and that nobody knows what was there is said.
+    operator.write("office", &format!("{base}\nfiles.\"/etc/motd\".text = \"ours\\n\"\n"));
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success(), "{}", output.stderr);
+    office.must(["rm", "/var/lib/leafwright/originals.json"]);
+    operator.write("office", &base);
+    let output = operator.apply(&office, ["--steady", "0"]);
+    assert!(output.success() && output.stderr.contains("originals.json was gone"), "{}", output.stderr);
+    assert_eq!(office.read("/etc/motd"), None);
+    sound(&office);
 }
 
 /// A new leafwright at its usual place makes a generation of its own: an apply that dies brings the one before back, and so does a
@@ -408,8 +433,9 @@ pub fn another_leafwright_is_a_generation() {
     operator.settings("office", "leaf.max_pending = \"16MiB\"");
     applied(2);
     let second = install();
+    assert!(sound(&office).contains("leafwright itself is another one than made this generation"));
     let said = applied(3);
-    assert!(said.contains(" takes the place of leafwright ") && said.contains("a generation of its own"), "{said}");
+    assert!(said.contains("another build of leafwright ") && said.contains("a generation of its own"), "{said}");
     let output = operator.apply(&office, []);
     assert!(output.success() && output.stderr.contains("nothing to do"), "{}", output.stderr);
 

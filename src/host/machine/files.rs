@@ -66,6 +66,16 @@ enum Rest {
     Unlink,
 }
 
+/// Where the index of what is ours is lost, what an active generation has is ours. Says whether it was.
+pub fn adopt<'p>(home: &Home, _held: &Lock, paths: impl Iterator<Item = &'p String>) -> Result<bool> {
+    if Originals::are_there(home) {
+        return Ok(false);
+    }
+    let mut originals = Originals::read(home)?;
+    originals.adopt(paths);
+    originals.write().map(|()| true)
+}
+
 /// Every path on this machine that is ours, whichever generation placed it.
 pub fn ours(home: &Home) -> Result<Vec<String>> {
     Ok(Originals::read(home)?.paths().cloned().collect())

@@ -62,6 +62,19 @@ impl Originals {
         Ok(Self { directory, index, changed: Changed::No })
     }
 
+    /// Is there an index? A machine with a generation has one.
+    pub fn are_there(home: &Home) -> bool {
+        home.originals().with_extension("json").exists()
+    }
+
+    /// These are ours, and nobody knows any more what was there before: nothing, then.
+    pub fn adopt<'p>(&mut self, paths: impl Iterator<Item = &'p String>) {
+        for path in paths {
+            self.index.paths.entry(path.clone()).or_insert(Was::Nothing);
+            self.changed = Changed::Yes;
+        }
+    }
+
     /// Every path that is ours.
     pub fn paths(&self) -> impl Iterator<Item = &String> {
         self.index.paths.keys()
