@@ -10,20 +10,19 @@ use super::{Prepared, generation};
 use super::{link, precheck};
 use crate::apply::machine::{self, Change, Generation, Progress};
 use crate::compile;
-use crate::compile::units::NATS;
 use crate::host::link::OverLink;
 use crate::host::machine::boot_units::{self, Installed};
 use crate::host::machine::generations::{self, Draft};
 use crate::host::machine::history::Kind;
 use crate::host::machine::lock::Lock;
-use crate::host::machine::real::{Boot, Manager, Real};
+use crate::host::machine::real::{Boot, Manager, REFUSED, Real};
 use crate::host::machine::register::{self, Mode, Register};
 use crate::host::machine::{Home, files, go_on, own_program, store};
 use crate::host::systemd::Systemd;
 use crate::host::{closure, credentials, packages};
 use crate::plan::machine::packages as wanted;
 use crate::plan::machine::{
-    Act, Content, MachinePlan, Observation, Reviewed, between, gates, paths_and_units, render, secrets,
+    Content, MachinePlan, Observation, Reviewed, between, gates, paths_and_units, render, secrets,
 };
 use crate::plan::{self, Plan};
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -107,8 +106,7 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     let lock = home.lock(&format!("apply of {machine}"))?;
     let mut register = register::open(home, machine)?;
     if order.asked == Asked::All {
-        mend_store(home, &lock, prepared, &register)?;
-        register = settled(home, &lock, register, talk).await?;
+        register = put_right(home, &lock, prepared, register, talk).await?;
     }
     let mut door = Real {
         home,
@@ -133,10 +131,11 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     let nothing = found.plan.is_empty() && !more && upgrade.is_none();
     if let (true, true, Some(generation)) = (nothing, same, active) {
         if order.asked == Asked::All {
-            settle_boots(&mut door, order.mode, talk).await?;
+            mend_boot_units(&door, talk).await?;
         }
         // One that was only tried is to stay now: that is not nothing.
         if order.mode == Mode::Test || door.register.current == active || order.asked != Asked::All {
+            take_back(&mut door, order, talk)?;
             return Ok(Outcome::NothingToDo { generation, plan: Some(Box::new(now)) });
         }
         talk.say(&format!("generation {generation} is here until the next boot; from now on it stays"));
@@ -184,6 +183,21 @@ pub async fn apply(home: &Home, prepared: &Prepared, order: &Order, talk: &mut d
     carry_out(prepared, order, found, number, &mut door, talk).await
 }
 
+/// What is lost and what an earlier apply left behind, before anything else.
+async fn put_right(
+    home: &Home,
+    lock: &Lock,
+    prepared: &Prepared,
+    register: Register,
+    talk: &mut dyn Talk,
+) -> Result<Register> {
+    if register.active.is_some() && !files::knows_originals(home) {
+        talk.say("originals.json is gone: what was on this machine before its generations is not known any more");
+    }
+    mend_store(home, lock, prepared, &register)?;
+    settled(home, lock, register, talk).await
+}
+
 /// A damaged closure of a generation that is on the machine is made whole where it is the one that was just compiled: the way back
 /// needs it as well.
 pub(super) fn mend_store(home: &Home, lock: &Lock, prepared: &Prepared, register: &Register) -> Result<()> {
@@ -212,10 +226,10 @@ fn upgrade(home: &Home, active: Option<u64>) -> Result<Option<String>> {
     }))
 }
 
-/// What leads the next boot is right, where there is nothing else to do: its units, and that nothing else is staged for it.
-async fn settle_boots(door: &mut OwnDoor<'_>, mode: Mode, talk: &mut dyn Talk) -> Result<()> {
-    mend_boot_units(door, talk).await?;
-    if let (Mode::Persist, Some(next)) = (mode, door.register.next) {
+/// Where there is nothing to do, nothing else begins with the next boot.
+fn take_back(door: &mut OwnDoor<'_>, order: &Order, talk: &mut dyn Talk) -> Result<()> {
+    let stays = order.asked == Asked::All && order.mode != Mode::Test;
+    if let Some(next) = door.register.next.filter(|_| stays) {
         door.register.unstage()?;
         register::write(door.home, door.lock, &door.register)?;
         talk.say(&format!("generation {next} does not begin with the next boot any more"));
@@ -243,13 +257,9 @@ async fn install_boot_units(door: &OwnDoor<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Is nats-server told another configuration?
-fn told_anew(plan: &MachinePlan) -> bool {
-    plan.steps().any(|step| matches!(&step.act, Act::Restart { unit } | Act::Reload { unit } if unit == NATS))
-}
-
-fn is_refusal(error: &anyhow::Error) -> bool {
-    format!("{error:#}").to_lowercase().contains("authorization violation")
+/// Was it nats-server that did not take the login, and is it to have another configuration, in which other keys may be?
+fn knows_later(error: &anyhow::Error, old: Option<&Generation>, new: &Content) -> bool {
+    old.is_some_and(|old| old.content.server != new.server) && format!("{error:#}").contains(REFUSED)
 }
 
 async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>, talk: &mut dyn Talk) -> Result<Found> {
@@ -268,7 +278,7 @@ async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>, talk: &m
     let plan = secrets::with(plan, &stale, &seen);
     let objects = match objects.transpose() {
         // The server that runs does not know these keys; the one that comes does.
-        Err(error) if told_anew(&plan) && is_refusal(&error) => {
+        Err(error) if knows_later(&error, old.as_ref(), &new) => {
             talk.say("streams and events are looked at later: nats-server does not know the keys that are here yet");
             None
         }
@@ -323,12 +333,6 @@ async fn carry_out(
     talk: &mut dyn Talk,
 ) -> Result<Outcome> {
     let home = door.home;
-    if let Some(old) = &found.old {
-        let links = old.content.links();
-        if files::adopt(home, door.lock, old.content.files.keys().chain(links.keys()))? {
-            talk.say("originals.json was gone: what was on this machine before its generations is not known any more");
-        }
-    }
     install_boot_units(door).await?;
     let (plan, objects) = (&found.plan, found.objects.as_ref());
     let from = if order.mode == Mode::Boot { door.register.current } else { door.register.active_generation() };

@@ -57,7 +57,7 @@ fn on_its_way_out(home: &Home, number: u64) -> Result<Generation> {
         let content = |manifest: &str, text_of: TextOf<'_>| Content::read_damaged(manifest, text_of);
         let found = entry.and_then(|entry| read(number, &entry, content));
         found.or_else(|_| {
-            let ours = files::ours(home).map_err(|_| damaged)?;
+            let ours = files::ours(home).ok().filter(|_| files::knows_originals(home)).ok_or(damaged)?;
             let content = Content::of_paths(ours.into_iter().filter(|path| !boot_units::owns(path)));
             Ok(Generation { number, content })
         })

@@ -226,6 +226,14 @@ pub fn what_was_the_distributions_is_its_again() {
     is_back_at(&office, 1);
     until("theirs runs", DEADLINE, is_theirs);
 
+    // Ours does not even start.
+    operator.write("office", &text);
+    operator.append("office", &BYSTANDER.replace("/usr/bin/sleep infinity", "/usr/bin/false"));
+    let output = operator.apply(&office, ["--within", "5", "--steady", "2"]);
+    assert_eq!(output.status.code(), Some(4), "{}", output.stderr);
+    is_back_at(&office, 1);
+    until("theirs runs", DEADLINE, is_theirs);
+
     operator.write("office", &text);
     operator.append("office", BYSTANDER);
     let output = operator.apply(&office, ["--mode", "test", "--steady", "0"]);
@@ -404,7 +412,7 @@ pub fn what_a_commit_left_goes_later() {
     office.must(["rm", "/var/lib/leafwright/originals.json"]);
     operator.write("office", &base);
     let output = operator.apply(&office, ["--steady", "0"]);
-    assert!(output.success() && output.stderr.contains("originals.json was gone"), "{}", output.stderr);
+    assert!(output.success() && output.stderr.contains("originals.json is gone"), "{}", output.stderr);
     assert_eq!(office.read("/etc/motd"), None);
     sound(&office);
 }

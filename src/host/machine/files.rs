@@ -66,14 +66,9 @@ enum Rest {
     Unlink,
 }
 
-/// Where the index of what is ours is lost, what an active generation has is ours. Says whether it was.
-pub fn adopt<'p>(home: &Home, _held: &Lock, paths: impl Iterator<Item = &'p String>) -> Result<bool> {
-    if Originals::are_there(home) {
-        return Ok(false);
-    }
-    let mut originals = Originals::read(home)?;
-    originals.adopt(paths);
-    originals.write().map(|()| true)
+/// Is it known what was there before files of ours? On a machine with a generation it must be.
+pub fn knows_originals(home: &Home) -> bool {
+    Originals::are_there(home)
 }
 
 /// Every path on this machine that is ours, whichever generation placed it.

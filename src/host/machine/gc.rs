@@ -112,7 +112,8 @@ fn given_up(home: &Home) -> BTreeSet<u64> {
         let events = events.iter().filter(|event| kinds.contains(&event.kind));
         events.filter_map(|event| number(&event.data.generation)).collect()
     };
-    let returned = of(&[Kind::Returned], |change| change.from);
+    // One that was to be mended, and was not, held before.
+    let returned = of(&[Kind::Returned], |change| change.from.filter(|from| change.to != Some(*from)));
     &returned - &of(&[Kind::Applied, Kind::RolledBack], |change| change.to)
 }
 

@@ -3,15 +3,15 @@
 //! A path is ours exactly if it is in here. Refuses: taking back what is damaged, and forgetting before something was put back.
 
 use super::below::{Owner, Spot};
-use super::versioned;
-use super::{Home, make_directory};
+use super::manifest::MANIFEST;
+use super::{Home, generations, make_directory, register, versioned};
 use crate::compile::digest_of;
 use crate::host::disk;
 use crate::name::FileFormat;
-use crate::plan::machine::SeenFile;
+use crate::plan::machine::{Content, SeenFile};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -46,13 +46,31 @@ pub enum Was {
     Link { to: String },
 }
 
+/// Where the index is lost: what committed generations have is ours, and nobody knows what was there before them. Of a first
+/// generation, which is yet to be committed, nothing is.
+fn committed(home: &Home) -> Result<BTreeSet<String>> {
+    let Some(register) = register::read(home)? else { return Ok(BTreeSet::new()) };
+    let committed = register.active_generation().into_iter().chain(register.leaving);
+    Ok(committed.filter_map(|number| paths_of(home, number)).flatten().collect())
+}
+
+fn paths_of(home: &Home, number: u64) -> Option<Vec<String>> {
+    let entry = home.entry(&generations::read(home, number).ok()?.closure);
+    let manifest = fs::read_to_string(entry.join(MANIFEST)).ok()?;
+    let content = Content::read_damaged(&manifest, |path| fs::read_to_string(entry.join(path)).ok()).ok()?;
+    Some(content.files.keys().cloned().chain(content.links().into_keys()).collect())
+}
+
 impl Originals {
     pub fn read(home: &Home) -> Result<Self> {
         let directory = home.originals();
         let path = directory.with_extension("json");
         let index = match fs::read(&path) {
             Err(fault) if fault.kind() == ErrorKind::NotFound => {
-                Index { format: FileFormat::Originals.version(), paths: BTreeMap::new() }
+                let paths = committed(home)?.into_iter().map(|path| (path, Was::Nothing)).collect();
+                let changed = Changed::Yes;
+                let index = Index { format: FileFormat::Originals.version(), paths };
+                return Ok(Self { directory, index, changed });
             }
             read => {
                 let text = read.with_context(|| format!("cannot read {}", path.display()))?;
@@ -65,14 +83,6 @@ impl Originals {
     /// Is there an index? A machine with a generation has one.
     pub fn are_there(home: &Home) -> bool {
         home.originals().with_extension("json").exists()
-    }
-
-    /// These are ours, and nobody knows any more what was there before: nothing, then.
-    pub fn adopt<'p>(&mut self, paths: impl Iterator<Item = &'p String>) {
-        for path in paths {
-            self.index.paths.entry(path.clone()).or_insert(Was::Nothing);
-            self.changed = Changed::Yes;
-        }
     }
 
     /// Every path that is ours.

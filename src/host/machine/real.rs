@@ -31,6 +31,8 @@ const WATCHDOG: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(15);
 /// For one look at a gate.
 const LOOK: Duration = Duration::from_secs(5);
+/// nats-server's own words for a login that it does not take (`server/errors.go`, ErrAuthorization), as async-nats repeats them.
+pub const REFUSED: &str = "authorization violation";
 /// The transient unit that goes back when an apply has died.
 pub const WATCHDOG_UNIT: &str = "leafwright-watchdog.service";
 
@@ -366,7 +368,8 @@ impl<L: Link> Door for Real<'_, L> {
         }
         for unit in units {
             let _it_stays_failed = self.systemd.reset_failed(unit).await;
-            if ran.contains(unit) && self.is_of_others(unit).await {
+            // An earlier try may have stopped it: then nobody remembers that it ran.
+            if self.is_of_others(unit).await && (ran.contains(unit) || self.systemd.is_enabled(unit).await) {
                 // Whether it starts is not ours to judge.
                 let _started = self.systemd.later(Verb::Start, unit).await;
             }

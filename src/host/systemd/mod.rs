@@ -17,7 +17,7 @@ pub use jobs::{JobResult, Verb};
 pub use transient::{Property, Transient};
 
 use anyhow::{Context, Result, anyhow};
-use bus::{ANSWER, Bus, MANAGER};
+use bus::{ANSWER, Bus, MANAGER, read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -76,6 +76,12 @@ impl Systemd {
     pub async fn version(&self) -> Result<u32> {
         let text: String = self.bus.property(MANAGER, "Version").await.context("systemd does not say its version")?;
         major(&text).with_context(|| format!("systemd says that its version is {text:?}"))
+    }
+
+    /// Is it started at a boot by a link of its own? What systemd does not know is not.
+    pub async fn is_enabled(&self, unit: &str) -> bool {
+        let answer = self.bus.manager("GetUnitFileState", &(unit,), ANSWER).await;
+        answer.is_ok_and(|answer| read::<String>(&answer).is_ok_and(|state| state.starts_with("enabled")))
     }
 
     /// Forgets that a unit failed, and how often it was started: without this the start limit refuses a unit that has just
