@@ -10,12 +10,13 @@ use super::{Prepared, generation};
 use super::{link, precheck};
 use crate::apply::machine::{self, Change, Generation, Progress};
 use crate::compile;
+use crate::host::endpoint::is_refused;
 use crate::host::link::OverLink;
 use crate::host::machine::boot_units::{self, Installed};
 use crate::host::machine::generations::{self, Draft};
 use crate::host::machine::history::Kind;
 use crate::host::machine::lock::Lock;
-use crate::host::machine::real::{Boot, Manager, REFUSED, Real};
+use crate::host::machine::real::{Boot, Manager, Real};
 use crate::host::machine::register::{self, Mode, Register};
 use crate::host::machine::{Home, files, go_on, own_program, store};
 use crate::host::systemd::Systemd;
@@ -214,8 +215,7 @@ pub(super) fn mend_store(home: &Home, lock: &Lock, prepared: &Prepared, register
 /// go back from.
 fn upgrade(home: &Home, active: Option<u64>) -> Result<Option<String>> {
     let Some(record) = active.map(|active| generations::read(home, active)).transpose()? else { return Ok(None) };
-    let running = own_program::running()?;
-    Ok(own_program::is_new(home, &record, &running).then(|| {
+    Ok(own_program::is_new(home, &record).then(|| {
         let (before, now) = (&record.leafwright, env!("CARGO_PKG_VERSION"));
         match before == now {
             true => {
@@ -259,7 +259,7 @@ async fn install_boot_units(door: &OwnDoor<'_>) -> Result<()> {
 
 /// Was it nats-server that did not take the login, and is it to have another configuration, in which other keys may be?
 fn knows_later(error: &anyhow::Error, old: Option<&Generation>, new: &Content) -> bool {
-    old.is_some_and(|old| old.content.server != new.server) && format!("{error:#}").contains(REFUSED)
+    old.is_some_and(|old| old.content.server != new.server) && is_refused(error)
 }
 
 async fn find(home: &Home, prepared: &Prepared, door: &mut OwnDoor<'_>, talk: &mut dyn Talk) -> Result<Found> {
@@ -297,12 +297,11 @@ pub(super) fn stored(
 ) -> Result<u64> {
     let manifest = compile::manifest(&prepared.closure, &prepared.sources);
     store::import(home, lock, &prepared.closure, &manifest, &mut go_on)?;
-    let running = own_program::running()?;
     let draft = Draft {
         closure: closure::directory_name(&prepared.closure),
         created: OffsetDateTime::now_utc().format(&Rfc3339).context("there is no time")?,
         person: person.to_owned(),
-        program: own_program::keep(home, lock, &running)?,
+        program: own_program::keep(home, lock)?,
         mode,
         failing,
     };

@@ -140,7 +140,7 @@ pub async fn confirm(home: &Home, patience: Patience) -> Result<Option<Confirmed
     let mut door = door.with_link(link::nowhere().0);
     let end = door.clock() + patience.booting;
     // A unit that hangs while it starts keeps systemd from saying that it has booted.
-    while is_booting(&door.systemd).await && door.clock() < end {
+    while door.systemd.is_booting().await.unwrap_or(false) && door.clock() < end {
         door.pause(PAUSE).await;
     }
     let committed = match proved(&mut door, &pending, patience).await {
@@ -186,8 +186,4 @@ async fn proved(door: &mut Real<'_, OverLink>, pending: &Pending, patience: Pati
     let wait = Wait { gates: &gates, before: &before, within, end: door.clock() + within, steady };
     machine::hold(door, &wait, &mut |_| ()).await?;
     Ok(new)
-}
-
-async fn is_booting(systemd: &Systemd) -> bool {
-    systemd.system_state().await.is_ok_and(|state| matches!(state.as_str(), "initializing" | "starting"))
 }

@@ -4,6 +4,7 @@
 //! Refuses: carrying a private key in either direction. Every step looks first and does nothing where it is done.
 
 use crate::host::executable;
+use crate::host::machine::own_program::PROGRAM as LEAFWRIGHT;
 use crate::host::nats_server::{self, MINIMUM};
 use crate::host::remote::{Place, Put, Voice, archive};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -12,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 /// Where the domain's text lies on a machine.
 pub const DOMAIN: &str = "/var/lib/leafwright/domain";
-const LEAFWRIGHT: &str = "/usr/local/bin/leafwright";
 const NATS_SERVER: &str = "/usr/local/bin/nats-server";
 const PARTS: [&str; 8] =
     ["domain.toml", "machines", "modules", "hardware", "people", "events", "contracts", "identity"];

@@ -139,7 +139,7 @@ pub(super) async fn settled(home: &Home, lock: &Lock, register: Register, talk: 
 /// Is somebody there who lets the gates of this boot decide, or is to come?
 async fn is_confirmed() -> Result<bool> {
     let systemd = Systemd::connect().await?;
-    let booting = matches!(systemd.system_state().await?.as_str(), "initializing" | "starting");
+    let booting = systemd.is_booting().await?;
     let seen = systemd.units(&[CONFIRM]).await?;
     Ok(booting || seen.get(CONFIRM).is_some_and(|unit| matches!(unit.active.as_str(), "active" | "activating")))
 }

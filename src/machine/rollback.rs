@@ -63,8 +63,7 @@ pub async fn rollback(home: &Home, named: Option<u64>, order: &Order, talk: &mut
     let seen = door.observe_before(&paths, &units).await?;
     let plan = between(old.as_ref().map(|old| &old.content), &new.content, &seen);
     let plan = secrets::with(plan, &door.stale(new.number).await?, &seen);
-    let running = own_program::running()?;
-    if own_program::is_new(home, &target, &running) {
+    if own_program::is_new(home, &target) {
         talk.say(&format!("leafwright {} takes the place of this one again", target.leafwright));
     }
     talk.plan(&plan, None);

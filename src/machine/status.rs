@@ -179,7 +179,7 @@ pub async fn status(home: &Home) -> Result<Option<Status>> {
         return Ok(Some(Status::of(register, busy, failed)));
     };
     let record = generations::read(home, active)?;
-    let upgraded = own_program::is_new(home, &record, &own_program::running()?);
+    let upgraded = own_program::is_new(home, &record);
     let entry = home.entry(&record.closure);
     let damages = store::verify(&entry)?;
     if !damages.is_empty() {

@@ -165,11 +165,12 @@ pub async fn activate<D: Door, O: Objects>(
     let doing = Mutex::new(None);
     let forward = async {
         let tell = &mut |progress: Progress<'_>| {
-            if let (Progress::Begins { step }, Ok(mut doing)) = (progress, doing.lock()) {
-                *doing = Some(step.id.clone());
-            }
-            if let (Progress::Step { .. }, Ok(mut doing)) = (progress, doing.lock()) {
-                *doing = None;
+            if let Ok(mut doing) = doing.lock() {
+                match progress {
+                    Progress::Begins { step } => *doing = Some(step.id.clone()),
+                    Progress::Step { .. } => *doing = None,
+                    _ => {}
+                }
             }
             tell(progress);
         };

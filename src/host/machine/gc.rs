@@ -73,8 +73,8 @@ pub fn plan(home: &Home, register: &Register, keep: Keep) -> Result<Removal> {
         .filter(|record| wanted.contains(&record.number))
         .filter_map(|record| record.program.as_ref())
         .collect();
-    let unneeded = own_program::names(home)?.into_iter().filter(|name| !programs.contains(name));
-    removal.leftovers.extend(unneeded.map(|name| below(home, &home.state().join(own_program::NAME), &name)));
+    let unneeded = entries(&own_program::all(home))?.into_iter().filter(|name| !programs.contains(name));
+    removal.leftovers.extend(unneeded.map(|name| below(home, &own_program::all(home), &name)));
     removal.bytes = freed(home, &removal)?;
     Ok(removal)
 }
@@ -164,14 +164,17 @@ pub fn collect(home: &Home, _held: &Lock, register: &Register, keep: Keep, hook:
     Ok(removal)
 }
 
-fn entries(store: &Path) -> Result<Vec<String>> {
-    let listed = match fs::read_dir(store) {
+/// The names in a directory; one that is not there has none.
+pub(super) fn entries(directory: &Path) -> Result<Vec<String>> {
+    let listed = match fs::read_dir(directory) {
         Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(vec![]),
-        listed => listed.with_context(|| format!("cannot list {}", store.display()))?,
+        listed => listed.with_context(|| format!("cannot list {}", directory.display()))?,
     };
     let mut names = vec![];
     for entry in listed {
-        names.extend(entry.with_context(|| format!("cannot list {}", store.display()))?.file_name().into_string().ok());
+        names.extend(
+            entry.with_context(|| format!("cannot list {}", directory.display()))?.file_name().into_string().ok(),
+        );
     }
     Ok(names)
 }

@@ -2,6 +2,7 @@
 //!
 //! Refuses: another place than the machine's own, and putting back one that is damaged or cannot read this machine's state.
 
+use super::gc::entries;
 use super::generations::Record;
 use super::lock::Lock;
 use super::{Home, make_directory};
@@ -17,8 +18,6 @@ use std::time::Duration;
 
 /// Where a machine has this program.
 pub const PROGRAM: &str = "/usr/local/bin/leafwright";
-/// Below the state directory.
-pub const NAME: &str = "programs";
 /// For a program that only lists generations.
 const LISTING: Duration = Duration::from_secs(10);
 
@@ -26,8 +25,13 @@ fn installed(home: &Home) -> PathBuf {
     home.root().join(PROGRAM.trim_start_matches('/'))
 }
 
+/// The directory of those that are kept.
+pub fn all(home: &Home) -> PathBuf {
+    home.state().join("programs")
+}
+
 fn kept(home: &Home, digest: &str) -> PathBuf {
-    home.state().join(NAME).join(digest)
+    all(home).join(digest)
 }
 
 /// The path of this process's program, as it was when this was first asked: after another one is put in its place the kernel would
@@ -37,16 +41,20 @@ pub fn running() -> Result<PathBuf> {
     RUNNING.get_or_init(|| std::env::current_exe().ok()).clone().context("cannot tell which program this is")
 }
 
+fn runs_from(path: &Path) -> bool {
+    running().is_ok_and(|running| running == path)
+}
+
 /// Is the machine's own program another file by now than the one that runs from its place?
 pub fn was_replaced(home: &Home) -> bool {
     let installed = installed(home);
     let inode = |path: &Path| fs::metadata(path).map(|is| (is.dev(), is.ino())).ok();
-    running().is_ok_and(|running| running == installed) && inode(Path::new("/proc/self/exe")) != inode(&installed)
+    runs_from(&installed) && inode(Path::new("/proc/self/exe")) != inode(&installed)
 }
 
 /// Keeps the running program, if it is the machine's own: its digest. Who runs another one upgrades nothing.
-pub fn keep(home: &Home, held: &Lock, running: &Path) -> Result<Option<String>> {
-    match running == installed(home) {
+pub fn keep(home: &Home, held: &Lock) -> Result<Option<String>> {
+    match runs_from(&installed(home)) {
         true => keep_installed(home, held),
         false => Ok(None),
     }
@@ -71,7 +79,7 @@ fn keep_installed(home: &Home, _held: &Lock) -> Result<Option<String>> {
     let digest = digest_of(&bytes);
     let kept = kept(home, &digest);
     if !kept.is_file() {
-        make_directory(&home.state().join(NAME), 0o755)?;
+        make_directory(&all(home), 0o755)?;
         disk::write_for_good(&kept, &bytes, 0o755)?;
     }
     mark(&kept, &is);
@@ -86,7 +94,7 @@ fn mark(path: &Path, like: &Metadata) {
 
 /// The kept one that was copied from a file like this one.
 fn known(home: &Home, is: &Metadata) -> Result<Option<String>> {
-    for name in names(home)? {
+    for name in entries(&all(home))? {
         if fs::metadata(kept(home, &name)).is_ok_and(|kept| is_like(&kept, is)) {
             return Ok(Some(name));
         }
@@ -98,21 +106,10 @@ fn is_like(one: &Metadata, other: &Metadata) -> bool {
     one.len() == other.len() && one.modified().ok().zip(other.modified().ok()).is_some_and(|(one, other)| one == other)
 }
 
-/// What lies in `programs/`.
-pub fn names(home: &Home) -> Result<Vec<String>> {
-    let directory = home.state().join(NAME);
-    let listed = match fs::read_dir(&directory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(vec![]),
-        listed => listed.with_context(|| format!("cannot list {}", directory.display()))?,
-    };
-    let names = listed.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    names.collect::<std::io::Result<_>>().with_context(|| format!("cannot list {}", directory.display()))
-}
-
 /// Is the machine's own program, running now, another one than the generation was made by? Of a record that does not say so: no.
-pub fn is_new(home: &Home, record: &Record, running: &Path) -> bool {
+pub fn is_new(home: &Home, record: &Record) -> bool {
     let (Some(digest), installed) = (&record.program, installed(home)) else { return false };
-    running == installed && is_other(&installed, &kept(home, digest), digest)
+    runs_from(&installed) && is_other(&installed, &kept(home, digest), digest)
 }
 
 /// Read only where length and time do not tell.
@@ -129,12 +126,12 @@ fn is_other(installed: &Path, kept: &Path, digest: &str) -> bool {
     other
 }
 
-/// Makes the Leafwright of a generation the machine's own again. Says whether it had to.
-pub async fn put_back(home: &Home, held: &Lock, record: &Record) -> Result<bool> {
-    let (Some(digest), installed) = (&record.program, installed(home)) else { return Ok(false) };
+/// Makes the Leafwright of a generation the machine's own again, if it is not.
+pub async fn put_back(home: &Home, held: &Lock, record: &Record) -> Result<()> {
+    let (Some(digest), installed) = (&record.program, installed(home)) else { return Ok(()) };
     let kept = kept(home, digest);
     if !is_other(&installed, &kept, digest) {
-        return Ok(false);
+        return Ok(());
     }
     let bytes = read(&kept)?;
     ensure!(digest_of(&bytes) == *digest, "{} is damaged", kept.display());
@@ -148,7 +145,7 @@ pub async fn put_back(home: &Home, held: &Lock, record: &Record) -> Result<bool>
     if let Ok(is) = fs::metadata(&kept) {
         mark(&installed, &is);
     }
-    Ok(true)
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -31,8 +31,6 @@ const WATCHDOG: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(15);
 /// For one look at a gate.
 const LOOK: Duration = Duration::from_secs(5);
-/// nats-server's own words for a login that it does not take (`server/errors.go`, ErrAuthorization), as async-nats repeats them.
-pub const REFUSED: &str = "authorization violation";
 /// The transient unit that goes back when an apply has died.
 pub const WATCHDOG_UNIT: &str = "leafwright-watchdog.service";
 
@@ -403,7 +401,7 @@ impl<L: Link> Door for Real<'_, L> {
     }
 
     async fn own_program(&mut self, generation: u64) -> Result<()> {
-        own_program::put_back(self.home, self.lock, &generations::read(self.home, generation)?).await.map(drop)
+        own_program::put_back(self.home, self.lock, &generations::read(self.home, generation)?).await
     }
 
     async fn failed(&mut self) -> BTreeSet<String> {

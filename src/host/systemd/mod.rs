@@ -72,6 +72,11 @@ impl Systemd {
         self.bus.property(MANAGER, "SystemState").await.context("systemd does not say its state")
     }
 
+    /// Has it not come to the end of the boot yet (systemd `manager.c`, manager_state)?
+    pub async fn is_booting(&self) -> Result<bool> {
+        Ok(matches!(self.system_state().await?.as_str(), "initializing" | "starting"))
+    }
+
     /// The major version: `257`.
     pub async fn version(&self) -> Result<u32> {
         let text: String = self.bus.property(MANAGER, "Version").await.context("systemd does not say its version")?;
